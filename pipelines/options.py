@@ -1,0 +1,214 @@
+"""Every option of the dataset side: typed, with unit, default and where it comes from.
+
+TOML files and `SET="stage.option=value"` hold only differences. An option marked *operational* says
+how the work is done, not what comes out, so it is left out of the config digest.
+"""
+
+from dataclasses import dataclass, field
+
+
+def operational(default: object) -> object:
+    """A dataclass field whose value does not change what a stage produces."""
+    if isinstance(default, list | tuple | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"operational": True})
+    return field(default=default, metadata={"operational": True})
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What holds for every stage."""
+
+    rng_seed: int = 0
+    """Everything random is a hash of this and an id."""
+    buckets: int = 4
+    """Files that a table is split into by row key; set it to about catalog rows / 1 million."""
+    workers: int = operational(0)  # type: ignore[assignment]
+    """Threads or processes of the local engine; 0 = one per CPU core."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, buckets=1, workers=0)
+
+
+@dataclass(frozen=True)
+class ExpandOptions:
+    """Seed labels -> relevant hashtags (paper 3.1)."""
+
+    forms: tuple[str, ...] = ("original", "stem")
+    """Of every word: `original`, `stem` (Snowball; the paper's pair) and, if installed, `lemma`."""
+    max_hashtags_per_label: int = 5000
+    min_hashtag_length: int = 1
+    """Characters; shorter hashtags are left out."""
+    blocklist: tuple[str, ...] = ()
+    """Hashtags that must not match, without '#'."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, max_hashtags_per_label=1, min_hashtag_length=1)
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """The catalog, and which of its columns mean what."""
+
+    video_id: str = "video_id"
+    uri: str = "uri"
+    hashtags: str = "hashtags"
+    """Column with a list of hashtags; may be absent if there is a caption."""
+    caption: str = "caption"
+    """Column with free text; hashtags are read out of it."""
+    uploader: str = "uploader"
+    licence: str = "licence"
+    duration_s: str = "duration_s"
+    max_bad_fraction: float = 0.01
+    """Above this share of unreadable catalog rows the job fails."""
+
+    def __post_init__(self) -> None:
+        _fraction(self, "max_bad_fraction")
+
+
+@dataclass(frozen=True)
+class TargetsOptions:
+    """The benchmarks that the dataset must not overlap."""
+
+    hash_fps: float = 2.0
+    """Frames hashed per second of target video."""
+    max_failed_fraction: float = 0.0
+    """Above this share of undecodable target videos the job fails: each one is an unseen leak."""
+
+    def __post_init__(self) -> None:
+        _fraction(self, "max_failed_fraction")
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How videos are downloaded, checked and stored."""
+
+    sources: tuple[str, ...] = ("http", "file")
+    """Kinds of URI that are followed: `http` (and https), `file` (below the catalog's folder)."""
+    deadline_s: float = 120.0
+    """Total time for one video, all tries and waits included."""
+    idle_s: float = 20.0
+    """Time without a byte before a try is given up."""
+    max_bytes: int = 256 * 1024 * 1024
+    max_redirects: int = 5
+    max_tries: int = 4
+    allow_addresses: tuple[str, ...] = operational(())  # type: ignore[assignment]
+    """Private networks (10.0.0.0/8) or host:port pairs that may be connected to all the same."""
+    connect_to: tuple[str, ...] = operational(())  # type: ignore[assignment]
+    """`name=host:port`: connect there for URIs of that host name, like curl's --connect-to."""
+    user_agent: str = operational("Tagreel/0.1 (+https://github.com/tagreel/tagreel)")  # type: ignore[assignment]
+    downloads_per_unit: int = operational(4)  # type: ignore[assignment]
+    """Videos of one unit that are under way at once."""
+    videos_per_part: int = operational(64)  # type: ignore[assignment]
+    """Videos per unit of work: what a kill costs at most, and what one tar holds."""
+    stored_short_edge: int = 128
+    """Pixels; videos are scaled down to this short edge, never up (paper 3.3: 128 x 171)."""
+    max_fps: float = 30.0
+    crf: int = 23
+    gop: int = 12
+    """Frames between key frames: a random clip costs what its own frames cost."""
+    preset: str = "veryfast"
+    min_duration_s: float = 1.0
+    """Decoded seconds (paper 3.1: 1-60 s)."""
+    max_duration_s: float = 61.0
+    """Decoded seconds; one of tolerance over the paper's 60."""
+    min_frames: int = 2
+    max_pixels: int = 3840 * 2160
+    """Of one source frame."""
+    decode_deadline_s: float = 120.0
+    decode_memory_bytes: int = 2 * 1024**3
+    hash_fps: float = 2.0
+    max_failed_fraction: float = 0.5
+    """Above this share of videos not stored the job fails instead of finishing short."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, deadline_s=0.001, max_bytes=1, max_tries=1, videos_per_part=1, gop=1)
+        _at_least(self, stored_short_edge=16, downloads_per_unit=1, min_frames=1)
+        _fraction(self, "max_failed_fraction")
+
+
+@dataclass(frozen=True)
+class DeduplicateOptions:
+    """When a source video counts as overlapping a target (paper 3.2: high recall first)."""
+
+    profile: str = "aggressive"
+    """`aggressive` up to ~10,000 target videos, `scale` beyond."""
+    max_duplicate_fraction: float = 1.0
+    """Above this share of stored videos removed the job fails."""
+
+    def __post_init__(self) -> None:
+        if self.profile not in ("aggressive", "scale"):
+            raise ValueError(f"profile must be aggressive or scale, got {self.profile!r}")
+        _fraction(self, "max_duplicate_fraction")
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """From matched labels to a label space (paper 3.1)."""
+
+    min_videos: int = 50
+    """Labels with fewer videos are dropped."""
+    max_labels: int = 0
+    """Keep only this many labels, those with the most videos; 0 = all."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, min_videos=1, max_labels=0)
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Which seconds of which video (paper 4.3.1), and how many videos (4.1.1)."""
+
+    splits: tuple[str, ...] = ("all", "short", "long", "long_center")
+    short_s: tuple[float, ...] = (1.0, 5.0)
+    long_s: tuple[float, ...] = (55.0, 60.5)
+    center_s: float = 4.0
+    max_videos: int = 0
+    """Videos in `all`; 0 = every one. Fewer are chosen by `sampling`."""
+    sampling: str = "tail_preserving"
+    """`tail_preserving` (tail labels whole, head thinned) or `random`."""
+    budget: str = "F1"
+    """Table 3: `F1` = the splits hold equally many videos, `F2` = equally many minutes."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, center_s=0.1, max_videos=0)
+        if self.sampling not in ("tail_preserving", "random"):
+            raise ValueError(f"sampling must be tail_preserving or random, got {self.sampling!r}")
+        if self.budget not in ("F1", "F2"):
+            raise ValueError(f"budget must be F1 or F2, got {self.budget!r}")
+
+
+@dataclass(frozen=True)
+class ShardOptions:
+    """How clips are packed for training."""
+
+    clips_per_shard: int = 1000
+
+    def __post_init__(self) -> None:
+        _at_least(self, clips_per_shard=1)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything one dataset job can be told."""
+
+    run: RunOptions = field(default_factory=RunOptions)
+    expand: ExpandOptions = field(default_factory=ExpandOptions)
+    match: MatchOptions = field(default_factory=MatchOptions)
+    targets: TargetsOptions = field(default_factory=TargetsOptions)
+    fetch: FetchOptions = field(default_factory=FetchOptions)
+    deduplicate: DeduplicateOptions = field(default_factory=DeduplicateOptions)
+    label: LabelOptions = field(default_factory=LabelOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    shard: ShardOptions = field(default_factory=ShardOptions)
+
+
+def _at_least(options: object, **bounds: float) -> None:
+    for name, bound in bounds.items():
+        if getattr(options, name) < bound:
+            raise ValueError(f"{name} must be at least {bound}, got {getattr(options, name)}")
+
+
+def _fraction(options: object, name: str) -> None:
+    value = getattr(options, name)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {value}")
