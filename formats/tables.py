@@ -180,6 +180,9 @@ class LabelRow:
     label_id: int
     label: str
     videos: int
+    """Videos that carry the label: what `min_videos` looks at."""
+    assigned: int
+    """Those of them that train it; the others train another of their labels."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ class LabelledRow:
     label_id: int
     labels: tuple[int, ...]
     """All of its labels in the label space, sorted."""
+    duration_s: float
     repeats: float
     """How often square-root sampling draws the video per pass, relative to the rest."""
 
@@ -226,7 +230,7 @@ def schema_of(row_type: type) -> pa.Schema:
     """The Arrow schema of a row type, fields in order of declaration.
 
     >>> schema_of(LabelRow).names
-    ['label_id', 'label', 'videos']
+    ['label_id', 'label', 'videos', 'assigned']
     """
     hints = typing.get_type_hints(row_type, include_extras=True)
     return pa.schema([_field(f.name, hints[f.name]) for f in fields(row_type)])
@@ -273,6 +277,18 @@ def read_rows(path: str, row_type: type[Row]) -> Iterator[Row]:
     """
     for batch in read_batches(path, schema_of(row_type)):
         yield from from_batch(batch, row_type)
+
+
+def count_rows(path: str) -> int:
+    """How many rows a Parquet file holds, from its footer.
+
+    Raises:
+        TableError: the file is missing or is no Parquet file.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
 def read_batches(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

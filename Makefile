@@ -1,0 +1,67 @@
+# Every target is one line of Python; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+SEED   ?= kinetics
+OUT    ?= out/$(notdir $(basename $(SEED)))
+STAGES := expand match targets fetch deduplicate label split shard
+
+job = --seed "$(SEED)" --out "$(OUT)" \
+	$(if $(CATALOG),--catalog "$(CATALOG)") $(if $(TARGETS),--targets "$(TARGETS)") \
+	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RUNNER),--runner "$(RUNNER)") \
+	$(foreach word,$(SET),--set "$(word)") $(if $(BEAM_ARGS),-- $(BEAM_ARGS))
+
+.PHONY: help install sample dataset $(STAGES) verify report train test lint
+
+help: ## list the targets
+	@grep -hE '^[a-z |$$()A-Z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.dataset ## own virtual environment with all that the dataset stages need
+
+dataset: install ## labels -> shards, report and card   [SEED CATALOG TARGETS OUT CONFIG SET RUNNER BEAM_ARGS]
+	@$(BIN)/python -m pipelines dataset $(job)
+
+sample: install ## render the built-in sample world
+	@$(BIN)/python -m pipelines sample
+
+$(STAGES): install ## (any stage by its name) run one stage, same variables as dataset
+	@$(BIN)/python -m pipelines $@ $(job)
+
+verify: install ## re-read every byte that the manifests name   [OUT]
+	@$(BIN)/python -m pipelines verify --out "$(OUT)"
+
+report: install ## write the HTML page, the plots and the dataset card   [OUT]
+	@$(BIN)/python -m pipelines report --out "$(OUT)"
+
+DATA      ?= $(OUT)
+TRAIN_OUT ?= $(DATA)/training
+CONFIG_TRAIN ?= sample
+train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA TRAIN_OUT CONFIG_TRAIN]
+	@$(BIN)/python -m training pretrain --data "$(DATA)" --out "$(TRAIN_OUT)" --config "$(CONFIG_TRAIN)"
+	@$(BIN)/python -m training linear --data "$(DATA)" --out "$(TRAIN_OUT)" --config "$(CONFIG_TRAIN)"
+
+test: $(VENV)/.dev ## everything that CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy labelspace dedup formats pipelines training
+	$(BIN)/python -m pytest
+
+$(VENV)/.dataset: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' || { echo "Tagreel needs Python 3.11 or newer (set PYTHON=...)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (once; about a minute)"
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.dataset
+	@echo "Installing torch into $(VENV) (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@

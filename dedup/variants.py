@@ -1,0 +1,136 @@
+"""The ways a re-upload alters a picture: what of a frame each one keeps, and how it is turned.
+
+Frames are squashed to a square, so the aspect ratio comes with them: `width / height` of the video.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.borders import solid_box, written_box
+from dedup.hashing import (
+    WHOLE,
+    Box,
+    Coefficients,
+    Frames,
+    dct_coefficients,
+    mirrored,
+    quarter_turned,
+)
+
+MIRROR = "+mirror"
+_CENTRE_CROPS = {"crop92": 0.92, "crop85": 0.85, "crop77": 0.77, "crop70": 0.70}
+_ASPECT_CROPS = {"square": 1.0, "4:5": 4 / 5, "9:16": 9 / 16, "16:9": 16 / 9}
+_BANDS = {"band16:9": 16 / 9, "band4:3": 4 / 3}
+_CORNER = 0.8
+_TILTS_DEGREES = {"rot+5": 5.0, "rot-5": -5.0}
+_SAME = 0.97
+"""A crop that keeps this share of the picture is the picture."""
+_MIN_KEPT = 0.25
+
+
+def source_boxes(gray_THW: Frames, aspect: float) -> dict[str, Box]:
+    """The parts of a source video's frames that may be somebody's whole picture, by version.
+
+    `raw` is the frame; `stripped` and `written` are it without solid bars and without bars that
+    carry something; an upright video may hold a wide one between blurred bars (`band...`).
+    """
+    boxes = {"raw": WHOLE, "stripped": solid_box(gray_THW), "written": written_box(gray_THW)}
+    if aspect < 1.0:
+        boxes |= {name: centre_box(WHOLE, 1.0, aspect / wide) for name, wide in _BANDS.items()}
+    return _without_repeats(boxes)
+
+
+def target_boxes(gray_THW: Frames, aspect: float) -> dict[str, Box]:
+    """The parts of a target video's frames that a re-upload may keep, by variant.
+
+    `full` is the picture without solid bars, and what the crops are cut from.
+    """
+    full = solid_box(gray_THW)
+    boxes = {"full": full}
+    boxes |= {name: centre_box(full, kept, kept) for name, kept in _CENTRE_CROPS.items()}
+    picture_aspect = aspect * (full.right - full.left) / (full.bottom - full.top)
+    for name, wanted in _ASPECT_CROPS.items():
+        across = min(wanted / picture_aspect, 1.0)
+        down = min(picture_aspect / wanted, 1.0)
+        if _MIN_KEPT <= across * down < _SAME:
+            boxes[name] = centre_box(full, across, down)
+    boxes |= _corner_boxes(full)
+    boxes |= {"unstripped": WHOLE, "written": written_box(gray_THW)}
+    return _without_repeats(boxes)
+
+
+def target_coefficients(gray_THW: Frames, aspect: float) -> Iterator[tuple[str, Coefficients]]:
+    """Each variant of a target video's frames, as it is and then mirrored, as coefficients."""
+    for name, box in target_boxes(gray_THW, aspect).items():
+        coefficients = dct_coefficients(gray_THW, box)
+        yield name, coefficients
+        yield name + MIRROR, mirrored(coefficients)
+        if name == "full":
+            full_box, full = box, coefficients
+    left = quarter_turned(full)
+    # A transposed frame, mirrored, is the frame turned by 90 degrees clockwise.
+    right = mirrored(full.transpose(0, 2, 1))
+    for name, coefficients in (("rot90", left), ("rot270", right)):
+        yield name, coefficients
+        yield name + MIRROR, mirrored(coefficients)
+    for name, degrees in _TILTS_DEGREES.items():
+        coefficients = dct_coefficients(tilt(gray_THW, degrees, aspect), full_box)
+        yield name, coefficients
+        yield name + MIRROR, mirrored(coefficients)
+
+
+def tilt(gray_THW: Frames, degrees: float, aspect: float) -> Frames:
+    """The frames turned clockwise about their centre as they look unsquashed, corners black."""
+    side = gray_THW.shape[1]
+    y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
+    turn = np.deg2rad(degrees)
+    from_x = np.cos(turn) * x + np.sin(turn) * y / aspect
+    from_y = np.cos(turn) * y - np.sin(turn) * x * aspect
+    return _sample(gray_THW, from_y + (side - 1) / 2, from_x + (side - 1) / 2)
+
+
+def centre_box(box: Box, across: float, down: float) -> Box:
+    """The middle of a box, `across` of its width and `down` of its height.
+
+    >>> centre_box(Box(0.0, 1.0, 0.0, 1.0), 0.5, 0.25)
+    Box(top=0.375, bottom=0.625, left=0.25, right=0.75)
+    """
+    trim_y = (box.bottom - box.top) * (1 - down) / 2
+    trim_x = (box.right - box.left) * (1 - across) / 2
+    return Box(box.top + trim_y, box.bottom - trim_y, box.left + trim_x, box.right - trim_x)
+
+
+def _corner_boxes(box: Box) -> dict[str, Box]:
+    trim_y = (box.bottom - box.top) * (1 - _CORNER)
+    trim_x = (box.right - box.left) * (1 - _CORNER)
+    return {
+        "topleft": box._replace(bottom=box.bottom - trim_y, right=box.right - trim_x),
+        "topright": box._replace(bottom=box.bottom - trim_y, left=box.left + trim_x),
+        "bottomleft": box._replace(top=box.top + trim_y, right=box.right - trim_x),
+        "bottomright": box._replace(top=box.top + trim_y, left=box.left + trim_x),
+    }
+
+
+def _without_repeats(boxes: dict[str, Box]) -> dict[str, Box]:
+    """The first name of each box."""
+    names: dict[Box, str] = {}
+    for name, box in boxes.items():
+        names.setdefault(box, name)
+    return {name: box for box, name in names.items()}
+
+
+def _sample(gray_THW: Frames, y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> Frames:
+    """Each frame at fractional places, bilinearly; black outside. Weights are whole 256ths."""
+    side = gray_THW.shape[1]
+    padded = np.pad(gray_THW, ((0, 0), (1, 2), (1, 2)))
+    fixed_y = np.clip(np.rint(y * 256), -256, side * 256).astype(np.int64) + 256
+    fixed_x = np.clip(np.rint(x * 256), -256, side * 256).astype(np.int64) + 256
+    (row, part_y), (column, part_x) = np.divmod(fixed_y, 256), np.divmod(fixed_x, 256)
+    total = np.zeros(gray_THW.shape, np.int32)
+    for step_y, weight_y in ((0, 256 - part_y), (1, part_y)):
+        for step_x, weight_x in ((0, 256 - part_x), (1, part_x)):
+            weight = (weight_y * weight_x).astype(np.int32)
+            total += padded[:, row + step_y, column + step_x] * weight
+    return ((total + 2**15) >> 16).astype(np.uint8)

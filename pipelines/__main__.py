@@ -1,0 +1,220 @@
+"""`python -m pipelines STAGE|dataset|sample|verify|report`: the dataset side's one command line."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from formats.settings import SettingsError, load_settings
+from formats.shards import ShardError
+from formats.storage import StorageError
+from formats.tables import TableError
+from labelspace.extract import HashtagError
+from labelspace.seeds import SeedError
+from pipelines.catalogs import CatalogError
+from pipelines.options import Options
+from pipelines.run import STAGES, Job, JobError, StageRecord, exclusive, run_stage, write_config
+
+if TYPE_CHECKING:
+    from pipelines.summary import Summary
+
+WORLD = "build/world"
+
+# What users run into: one sentence each. Anything else is a bug and keeps its traceback.
+EXPECTED = (
+    CatalogError,
+    HashtagError,
+    JobError,
+    SeedError,
+    SettingsError,
+    ShardError,
+    StorageError,
+    TableError,
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command; return the exit code. Expected trouble is one sentence on stderr."""
+    # Beam warns on the root logger while it is imported without its cloud extras.
+    logging.getLogger().setLevel(logging.ERROR)
+    arguments = _parser().parse_args(words)
+    try:
+        arguments.command(arguments)
+    except EXPECTED as error:
+        print(f"tagreel: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tagreel: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(verbs, "dataset", _dataset, "every stage, then the report", _job_arguments)
+    for stage in STAGES:
+        verb = _add(verbs, stage, _one_stage, f"only the stage {stage}", _job_arguments)
+        verb.set_defaults(stage=stage)
+    _add(verbs, "sample", _sample, "render the sample world", _world_argument)
+    _add(verbs, "verify", _verify, "re-read every byte that the manifests name", _out_argument)
+    _add(verbs, "report", _report, "write the page, the plots and the card", _job_arguments)
+    return parser
+
+
+def _add(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    command: Callable[[argparse.Namespace], None],
+    text: str,
+    arguments: Callable[[argparse.ArgumentParser], None],
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(command=command)
+    arguments(verb)
+    return verb
+
+
+def _out_argument(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--out", type=Path, required=True, help="the job's folder")
+
+
+def _world_argument(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--world", default=WORLD, help=f"the sample world's folder ({WORLD})")
+
+
+def _job_arguments(verb: argparse.ArgumentParser) -> None:
+    _out_argument(verb)
+    _world_argument(verb)
+    verb.add_argument("--seed", default="kinetics", help="a seed set's name, or a file of labels")
+    verb.add_argument("--catalog", help="your catalog; without one the sample world is used")
+    verb.add_argument("--targets", default="", help="tables of target videos, between commas")
+    verb.add_argument("--config", action="append", default=[], help="a TOML file of options")
+    verb.add_argument(
+        "--set", action="append", default=[], help="section.option=value", dest="words"
+    )
+    verb.add_argument("--runner", default="local", help="local, or the name of a Beam runner")
+    verb.add_argument("beam", nargs="*", help="after --: arguments for Beam")
+
+
+def _dataset(arguments: argparse.Namespace) -> None:
+    with _job(arguments) as job:
+        write_config(job)
+        _say_start(job)
+        records = [_run(stage, job) for stage in STAGES]
+        _finish(job, sum(record.seconds for record in records))
+
+
+def _one_stage(arguments: argparse.Namespace) -> None:
+    with _job(arguments) as job:
+        write_config(job)
+        _run(arguments.stage, job)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    with _job(arguments) as job:
+        _write_report(job)
+
+
+def _sample(arguments: argparse.Namespace) -> None:
+    world = importlib.import_module("pipelines.sample").build_world(arguments.world)
+    print(f"sample world: {world.catalog}")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    counts = importlib.import_module("pipelines.verify").verify(arguments.out)
+    print(", ".join(f"{count:,} {name}" for name, count in counts.items()) + ": all as written")
+
+
+@contextmanager
+def _job(arguments: argparse.Namespace) -> Iterator[Job]:
+    """The job that the words describe, holding its folder; without a catalog, the sample's."""
+    with exclusive(arguments.out):
+        if arguments.catalog is not None:
+            if not Path(arguments.catalog).exists():
+                raise JobError(
+                    f"{arguments.catalog}: no such catalog; CATALOG names a file or folder"
+                )
+            targets = tuple(name for name in arguments.targets.split(",") if name)
+            yield _make_job(arguments, arguments.catalog, targets, ())
+            return
+        sample = importlib.import_module("pipelines.sample")
+        world = sample.build_world(arguments.world)
+        with sample.serve_world(arguments.world) as address:
+            words = (f"fetch.connect_to={sample.SAMPLE_HOST}={address}",)
+            yield _make_job(arguments, str(world.catalog), (str(world.targets),), words)
+
+
+def _make_job(
+    arguments: argparse.Namespace, catalog: str, targets: tuple[str, ...], words: tuple[str, ...]
+) -> Job:
+    folder = files("pipelines") / "configs"
+    wanted = [arguments.seed, *(["sample"] if arguments.catalog is None else [])]
+    shipped = [str(folder / f"{name}.toml") for name in wanted if Path(name).name == name]
+    configs = [path for path in shipped if Path(path).exists()] + arguments.config
+    overrides = [word for text in arguments.words for word in text.split()]
+    options = load_settings(Options, configs, [*words, *overrides])
+    return Job(
+        out=arguments.out,
+        seed=arguments.seed,
+        options=options,
+        catalog=catalog,
+        targets=targets,
+        runner=arguments.runner,
+        beam_args=tuple(arguments.beam),
+    )
+
+
+def _run(stage: str, job: Job) -> StageRecord:
+    record, done = run_stage(stage, job)
+    counts = "  ".join(f"{name} {count:,}" for name, count in record.counts.items())
+    time = "done before" if done else f"{record.seconds:.1f} s"
+    print(f"{stage:<12} {time:>11}  {counts}", flush=True)
+    return record
+
+
+def _write_report(job: Job) -> "Summary":
+    """The ledger, the summary, the page and the card."""
+    ledger, report, card, summary, targets = (
+        importlib.import_module(f"pipelines.{name}")
+        for name in ("ledger", "report", "card", "summary", "targets")
+    )
+    ledger.write_ledger(job)
+    counted: Summary = summary.summarise(job.path())
+    frames = {
+        (targets.target_name(table), row.video_id): targets.target_path(table, row.uri)
+        for table in job.targets
+        for row in targets.read_targets(table)
+    }
+    report.write_report(job.path(), frames)
+    card.write_card(job.path(), counted)
+    return counted
+
+
+def _say_start(job: Job) -> None:
+    print(f"seed set {job.seed}, catalog {job.catalog}, targets {', '.join(job.targets) or 'none'}")
+    if not job.targets:
+        print("no TARGETS given: nothing is removed as a duplicate of a benchmark", file=sys.stderr)
+
+
+def _finish(job: Job, seconds: float) -> None:
+    summary = _write_report(job)
+    print(f"\n{'fate':<18}{'rows':>8}")
+    for fate, count in summary.fates.items():
+        if count:
+            print(f"{fate:<18}{count:>8,}")
+    print(f"{'catalog rows':<18}{summary.catalog_rows:>8,}\n")
+    print(f"{'split':<14}{'clips':>8}{'minutes':>10}{'labels':>8}")
+    for name, held in summary.splits.items():
+        print(f"{name:<14}{held.clips:>8,}{held.minutes:>10.1f}{held.labels:>8}")
+    print(f"\ndataset {summary.dataset_id[:16]} in {seconds:.0f} s of work: {job.out}/shards")
+    print(f"look at {job.out}/report/index.html and {job.out}/DATASET_CARD.md")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

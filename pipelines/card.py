@@ -1,0 +1,295 @@
+"""The dataset card: `OUT/DATASET_CARD.md`, what a stranger must know before using the dataset."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from formats.settings import differences
+from formats.storage import write_text
+from formats.tables import Fate, LabelRow, LedgerRow, MatchRow, TargetHashRow, read_rows
+from pipelines.options import Options
+from pipelines.summary import Summary, dataset_options, matched_labels, read_columns
+
+_ENDS = 20
+_MAX_LICENCES = 20
+_MAX_TEXT = 120
+# Row keys in memory at once when licences are counted.
+_KEYS_AT_ONCE = 4_000_000
+
+_CITATION = """\
+@inproceedings{ghadiyaram2019largescale,
+  title     = {Large-Scale Weakly-Supervised Pre-Training for Video Action Recognition},
+  author    = {Ghadiyaram, Deepti and Tran, Du and Mahajan, Dhruv},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {12046--12055},
+  year      = {2019}
+}"""
+
+_USE = """\
+Intended for pre-training video models that are then fine-tuned, or probed, on a clean benchmark, \
+and for research on weak supervision. Not for finding or profiling people, and not as a benchmark: \
+no label here was checked by a person.
+
+## Limits
+
+- **Labels are weak.** A video has its label because someone put a hashtag on it. The action may \
+be missing, may fill a second of a minute, or may be another meaning of the word.
+- **One label each.** A video that matches several labels is given one of them at random, by hash; \
+`labelled/` keeps all of them.
+- **Skewed.** A few labels hold most videos. `repeats` in every sample's JSON is its square-root \
+sampling weight.
+- **Not representative.** It shows what people post and tag, with the biases of that.
+- **Duplicates within it remain.** Only overlap with the targets named above is removed."""
+
+_TAKEDOWN = """\
+Every sample's JSON names its `video_id`, `uri`, and, where the catalog had it, `uploader` and \
+`licence`. To take a video down, remove its row from the catalog and run the same `make dataset` \
+into an empty folder. Choices are hashes of ids, so every other video is treated as before, \
+unless its label falls below `label.min_videos`. The new dataset has a new `dataset_id`. Whoever \
+holds copies of the shards must replace them."""
+
+
+def write_card(folder: str, summary: Summary) -> None:
+    """Write `DATASET_CARD.md` of a finished dataset.
+
+    Raises:
+        TableError: a table is missing or damaged.
+    """
+    options = dataset_options(folder)
+    labels = sorted(_labels(folder), key=lambda row: (-row.videos, row.label_id))
+    sections = [
+        f"# Dataset card: {escape(Path(folder).resolve().name)}",
+        _what(folder, summary),
+        "## How it was made",
+        _how(folder, summary, options),
+        "## Label space",
+        _label_space(folder, summary, labels, options.label.min_videos),
+        "## Splits",
+        _splits(summary),
+        "## Overlap with benchmarks",
+        _overlap(folder, summary, options),
+        "## Licences",
+        _licences(folder, summary),
+        "## Use",
+        _USE,
+        "## Taking an item down",
+        _TAKEDOWN,
+        "## Identity and checks",
+        _identity(summary),
+        "## Citation",
+        f"The method is that of\n\n```bibtex\n{_CITATION}\n```",
+    ]
+    write_text(str(Path(folder) / "DATASET_CARD.md"), "\n\n".join(sections) + "\n")
+
+
+def escape(value: object) -> str:
+    r"""Anything as Markdown text that stays on its line and in its table cell.
+
+    >>> print(escape("a|b `c`\n<d> & [e](f)"))
+    a\|b \`c\` \<d\> \& \[e\](f)
+    """
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    cut = words if len(words) <= _MAX_TEXT else words[: _MAX_TEXT - 1] + "…"
+    return re.sub(r"([\\`*_\[\]<>#|~&!$:@])", r"\\\1", cut)
+
+
+def read_snippet(split: str) -> str:
+    """Python that reads a split with plain webdataset, run in the dataset's folder."""
+    return f"""\
+import json
+from pathlib import Path
+
+import webdataset
+
+folder = Path({json.dumps(f"shards/{split}")})
+manifest = json.loads((folder / "MANIFEST.json").read_text())
+shards = [str(folder / shard["path"]) for shard in manifest["shards"]]
+for sample in webdataset.WebDataset(shards, shardshuffle=False):
+    video, facts = sample["mp4"], json.loads(sample["json"])
+    print(facts["label_id"], facts["label"], facts["video_id"], len(video), "bytes")
+"""
+
+
+def _what(folder: str, summary: Summary) -> str:
+    return (
+        f"Short videos with weak action labels: {summary.fates[Fate.CLIP]:,} videos under "
+        f"{summary.labels_kept:,} labels, chosen by hashtag from a catalog of "
+        f"{summary.catalog_rows:,} public posts, without any labelling by hand. Built by Tagreel, "
+        "after Ghadiyaram et al. (CVPR 2019).\n\n"
+        f"- Seed set: {escape(_seed_set(folder))}\n"
+        f"- Dataset id: `{summary.dataset_id}`"
+    )
+
+
+def _seed_set(folder: str) -> str:
+    config = (Path(folder) / "config.toml").read_text(encoding="utf-8")
+    named = re.search(r"^# seed set: '?(.*?)'?$", config, re.MULTILINE)
+    # A seed file of the user's is named without the folders it lies in.
+    return Path(named[1]).name if named else "not recorded"
+
+
+def _how(folder: str, summary: Summary, options: Options) -> str:
+    changed = [
+        (escape(name), escape(_toml(value)), escape(_toml(default)))
+        for name, value, default in differences(options)
+    ]
+    steps = [(name, f"{stage.seconds:,.1f}") for name, stage in summary.stages.items()]
+    fates = [(name.replace("_", " "), f"{count:,}") for name, count in summary.fates.items()]
+    table = _table(("Option", "Value", "Default"), changed) if changed else "All at their default."
+    return "\n\n".join(
+        [
+            "Seed labels become hashtags; a post with one of them is fetched, checked and stored "
+            "small; videos that may overlap a target are removed; rare labels are dropped; each "
+            "video is given one label; splits are cut and packed.",
+            _table(("Stage", "Seconds:"), steps),
+            "What became of every catalog row:",
+            _table(("Fate", "Rows:"), [*fates, ("**sum**", f"**{summary.catalog_rows:,}**")]),
+            "Options that differ from the default:",
+            table,
+            "`config.toml` holds all of them.",
+        ]
+    )
+
+
+def _label_space(folder: str, summary: Summary, ranked: Sequence[LabelRow], min_videos: int) -> str:
+    kept = [(escape(row.label), f"{row.videos:,}", f"{row.assigned:,}") for row in ranked]
+    parts = [
+        f"{summary.labels_matched:,} seed labels were found in the catalog; "
+        f"{summary.labels_kept:,} with {min_videos:,} videos or more were kept, "
+        f"{summary.labels_dropped:,} dropped. `labels.parquet` and every MANIFEST.json list "
+        "them in the order of `label_id`."
+    ]
+    head = ("Label", "Videos:", "Of them it trains:")
+    if len(kept) <= 2 * _ENDS:
+        parts.append(_table(head, kept))
+    else:
+        parts += [f"The {_ENDS} largest:", _table(head, kept[:_ENDS])]
+        parts += [f"The {_ENDS} smallest:", _table(head, kept[-_ENDS:])]
+    known = {row.label for row in ranked}
+    dropped = [
+        (escape(label), f"{count:,}")
+        for label, count in _ranked(matched_labels(folder))
+        if label not in known
+    ]
+    if dropped:
+        parts.append(f"Dropped, with the posts that matched (at most {_ENDS} shown):")
+        parts.append(_table(("Label", "Posts:"), dropped[:_ENDS]))
+    return "\n\n".join(parts)
+
+
+def _splits(summary: Summary) -> str:
+    rows = [
+        (escape(name), f"{s.videos:,}", f"{s.clips:,}", f"{s.minutes:,.1f}", f"{s.labels:,}")
+        for name, s in summary.splits.items()
+    ]
+    return _table(("Split", "Videos:", "Clips:", "Minutes:", "Labels:"), rows)
+
+
+def _overlap(folder: str, summary: Summary, options: Options) -> str:
+    targets = sorted(path.stem for path in (Path(folder) / "targets").glob("*.parquet"))
+    if not targets:
+        return (
+            "No target set was given, so **nothing was removed**: do not evaluate on a benchmark "
+            "before you have checked that it does not overlap."
+        )
+    rows = [
+        (
+            escape(name),
+            f"{_target_videos(folder, name):,}",
+            f"{summary.duplicates.by_target.get(name, 0):,}",
+        )
+        for name in targets
+    ]
+    return "\n\n".join(
+        [
+            f"{summary.duplicates.count:,} videos were removed because a frame of theirs resembles "
+            "a frame of a target video (256-bit perceptual hashes, with mirrored and cropped "
+            f"variants; profile {escape(options.deduplicate.profile)}). The rule prefers removing "
+            "too many. `duplicates/` holds the evidence for each.",
+            _table(("Target", "Target videos:", "Removed:"), rows),
+            "It can miss: strong picture-in-picture, heavy overlays, and any benchmark that is not "
+            "in this list. Different footage of the same scene is not a duplicate to it.",
+        ]
+    )
+
+
+def _target_videos(folder: str, name: str) -> int:
+    videos: set[str] = set()
+    for batch in read_columns(folder, f"targets/{name}.parquet", TargetHashRow, ["video_id"]):
+        videos.update(pc.unique(batch.column("video_id")).to_pylist())
+    return len(videos)
+
+
+def _licences(folder: str, summary: Summary) -> str:
+    counts = _ranked(count_licences(folder, summary.fates[Fate.CLIP]))
+    rows = [(escape(name or "not stated"), f"{count:,}") for name, count in counts[:_MAX_LICENCES]]
+    if rest := sum(count for _, count in counts[_MAX_LICENCES:]):
+        rows.append(("all others", f"{rest:,}"))
+    return (
+        "As the catalog states them; nobody checked. The videos belong to those who made them.\n\n"
+        + _table(("Licence", "Videos:"), rows)
+    )
+
+
+def count_licences(folder: str, videos: int) -> Counter[str]:
+    """Videos of the dataset by licence, `''` where the catalog states none.
+
+    Joined by row key in slices of the key space, so that memory is that of one slice.
+    """
+    digits = 0
+    while videos > _KEYS_AT_ONCE * 16**digits:
+        digits += 1
+    counts: Counter[str] = Counter()
+    for prefix in (f"{number:0{digits}x}" if digits else "" for number in range(16**digits)):
+        keys = pa.concat_arrays([pa.array([], pa.string()), *_clip_keys(folder, prefix)])
+        for batch in read_columns(folder, "matches", MatchRow, ["row_key", "licence"]):
+            found = batch.filter(pc.is_in(batch.column("row_key"), keys)).column("licence")
+            counts.update(found.fill_null("").to_pylist())
+    return counts
+
+
+def _clip_keys(folder: str, prefix: str) -> Iterator[pa.Array]:
+    for batch in read_columns(folder, "ledger.parquet", LedgerRow, ["row_key", "fate"]):
+        wanted = pc.and_(
+            pc.equal(batch.column("fate"), str(Fate.CLIP)),
+            pc.starts_with(batch.column("row_key"), prefix),
+        )
+        yield batch.filter(wanted).column("row_key")
+
+
+def _identity(summary: Summary) -> str:
+    ids = {"whole": summary.dataset_id} | {k: s.dataset_id for k, s in summary.splits.items()}
+    rows = [(escape(name), f"`{value}`") for name, value in ids.items()]
+    return "\n\n".join(
+        [
+            "Equal ids mean equal bytes: the same catalog, targets and options give them again.",
+            _table(("Split", "dataset_id"), rows),
+            "`make verify OUT=...` re-reads every byte that the manifests name. The shards are "
+            "plain tars; from the dataset's folder:",
+            f"```python\n{read_snippet(next(iter(summary.splits)))}```",
+        ]
+    )
+
+
+def _labels(folder: str) -> Iterator[LabelRow]:
+    return read_rows(str(Path(folder) / "labels.parquet"), LabelRow)
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _toml(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of ready-made cells; a heading that ends in ':' is a column of numbers."""
+    rule = ["---:" if name.endswith(":") else "---" for name in head]
+    names = [name.removesuffix(":") for name in head]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))

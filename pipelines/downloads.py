@@ -1,0 +1,248 @@
+"""Download one http(s) URI to a file, over several tries if need be, within one deadline.
+
+Clients retry what fails before the body and not what breaks in it; their time limits start anew
+with every byte. So the loop is ours: it resumes a broken body where the server can prove that it is
+still the same one, waits as long as the server asks, and ends in one of a closed list of reasons.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import BinaryIO
+
+from urllib3.response import BaseHTTPResponse
+
+from formats.storage import StorageError
+from formats.tables import Reason
+from pipelines.addresses import read_guard
+from pipelines.connections import HttpTrouble, exchange, read_redirect
+from pipelines.options import FetchOptions
+
+_BLOCK = 1 << 16
+_BACKOFF_S = 0.5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_GONE = frozenset({404, 410, 451})
+_BUSY = frozenset({429, 503})
+_TRANSIENT = frozenset({408, 425, 500, 502, 504})
+_OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+class Download:
+    """One URI on its way into one open file."""
+
+    def __init__(self, uri: str, file: BinaryIO, options: FetchOptions) -> None:
+        self.uri = uri
+        self.final_uri = uri
+        self.tries = 0
+        self.received = 0
+        self.length_verified = False
+        self._file = file
+        self._options = options
+        self._guard = read_guard(options.allow_addresses, options.connect_to)
+        self._deadline = time.monotonic() + options.deadline_s
+        self._digest = hashlib.sha256()
+        self._validator: str | None = None
+        """What proves that the rest of a broken body belongs to its beginning."""
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was received."""
+        return self._digest.hexdigest()
+
+    def run(self) -> None:
+        """Receive the whole body.
+
+        Raises:
+            HttpTrouble: it could not be had.
+            StorageError: it could not be written.
+        """
+        while True:
+            self.tries += 1
+            try:
+                self._try()
+            except HttpTrouble as trouble:
+                self._wait(trouble)
+            else:
+                return
+
+    def _try(self) -> None:
+        uri = self.uri
+        for _ in range(self._options.max_redirects + 1):
+            with exchange(
+                uri,
+                self._headers(),
+                guard=self._guard,
+                deadline=self._deadline,
+                idle_s=self._options.idle_s,
+            ) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or location is None:
+                    self.final_uri = uri
+                    self._receive(response)
+                    return
+            uri = read_redirect(uri, location)
+        raise HttpTrouble(Reason.REDIRECTS, f"more than {self._options.max_redirects}")
+
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "User-Agent": self._options.user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        if self.received and self._validator:
+            headers |= {"Range": f"bytes={self.received}-", "If-Range": self._validator}
+        return headers
+
+    def _receive(self, response: BaseHTTPResponse) -> None:
+        resumed = self._is_rest(response)
+        if not resumed:
+            self._restart()
+            check_answer(response, self._options)
+            self._validator = _validator(response.headers)
+        self._check_size(response)
+        for block in response.stream(_BLOCK, decode_content=False):
+            self.received += len(block)
+            if self.received > self._options.max_bytes:
+                raise HttpTrouble(Reason.TOO_LARGE, f"more than {self._options.max_bytes} bytes")
+            self._digest.update(block)
+            with self._disk():
+                self._file.write(block)
+        chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        self.length_verified = chunked or "Content-Length" in response.headers
+
+    def _is_rest(self, response: BaseHTTPResponse) -> bool:
+        """Whether the body continues what was received, as was asked.
+
+        Raises:
+            HttpTrouble: it is a part, but not that one; the next try starts over.
+        """
+        if response.status not in (206, 416):
+            return False
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        asked = self.received and self._validator
+        fits = found is not None and int(found[1]) == self.received and response.status == 206
+        if asked and fits and _validator(response.headers) in (self._validator, None):
+            return True
+        self._restart()
+        again = bool(asked)
+        raise HttpTrouble(Reason.BROKEN_SERVER, f"HTTP {response.status} out of place", again=again)
+
+    def _restart(self) -> None:
+        self.received = 0
+        self._validator = None
+        self._digest = hashlib.sha256()
+        with self._disk():
+            self._file.seek(0)
+            self._file.truncate()
+
+    def _check_size(self, response: BaseHTTPResponse) -> None:
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdigit() and self.received + int(announced) > self._options.max_bytes:
+            raise HttpTrouble(Reason.TOO_LARGE, f"{announced} bytes announced")
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """What fails in here is not the server's fault, and must not be taken for it."""
+        try:
+            yield
+        except OSError as error:
+            message = f"{self._file.name}: cannot be written: {error.strerror}"
+            raise StorageError(message) from error
+
+    def _wait(self, trouble: HttpTrouble) -> None:
+        """Sleep until the next try, or raise the trouble if there is none."""
+        if not trouble.again or self.tries >= self._options.max_tries:
+            raise trouble
+        wait_s = max(trouble.after_s, backoff_s(self.uri, self.tries))
+        if time.monotonic() + wait_s >= self._deadline:
+            raise trouble
+        time.sleep(wait_s)
+
+
+def check_answer(response: BaseHTTPResponse, options: FetchOptions) -> None:
+    """Return if the answer is a whole, plain body that may be used.
+
+    Raises:
+        HttpTrouble: `gone`, `denied`, `busy`, `broken_server`, `opted_out` or `encoded`.
+    """
+    status = response.status
+    if status != 200:
+        raise _status_trouble(status, response.headers)
+    agent = options.user_agent.partition("/")[0].strip().lower()
+    for value in response.headers.getlist("X-Robots-Tag"):
+        if opts_out(value, agent):
+            raise HttpTrouble(Reason.OPTED_OUT, f"X-Robots-Tag: {value}")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise HttpTrouble(Reason.ENCODED, f"Content-Encoding: {encoding}")
+
+
+def opts_out(robots_tag: str, agent: str) -> bool:
+    """Whether an X-Robots-Tag value asks this agent, or everyone, to keep away.
+
+    >>> opts_out("noai", "tagreel"), opts_out("otherbot: noindex, nofollow", "tagreel")
+    (True, False)
+    """
+    named = ""
+    for part in robots_tag.lower().split(","):
+        name, colon, directive = part.rpartition(":")
+        if colon:
+            named = name.strip()
+        if directive.strip() in _OPT_OUTS and named in ("", agent):
+            return True
+    return False
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Seconds that a Retry-After header asks for, 0 without one that can be read.
+
+    A date counts from the server's own `Date`, so that a wrong clock on either side does no harm.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    until = _moment(value)
+    now = _moment(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until else 0.0
+
+
+def backoff_s(uri: str, tries: int) -> float:
+    """How long to wait after so many tries: doubling, and spread so that waiters do not meet."""
+    spread = hashlib.sha256(f"{uri}:{tries}".encode()).digest()[0] / 255
+    return _BACKOFF_S * 2 ** (tries - 1) * (0.5 + spread)
+
+
+def _status_trouble(status: int, headers: Mapping[str, str]) -> HttpTrouble:
+    said = f"HTTP {status}"
+    if status in _GONE:
+        return HttpTrouble(Reason.GONE, said)
+    if status in _BUSY:
+        trouble = HttpTrouble(Reason.BUSY, said, again=True, later=True)
+        trouble.after_s = retry_after_s(headers)
+        return trouble
+    if status in _TRANSIENT or status >= 500:
+        return HttpTrouble(Reason.BROKEN_SERVER, said, again=status != 501)
+    if 400 <= status < 500:
+        return HttpTrouble(Reason.DENIED, said)
+    return HttpTrouble(Reason.BROKEN_SERVER, said)
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """A strong ETag, or the date of the last change where there is no ETag at all."""
+    etag = headers.get("ETag")
+    if etag is None:
+        return headers.get("Last-Modified")
+    return None if etag.startswith("W/") else etag
+
+
+def _moment(date: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

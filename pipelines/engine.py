@@ -1,0 +1,101 @@
+"""Which runner a stage's Beam job goes to, and how it reports back.
+
+Locally that is FnApiRunner, never the plain DirectRunner: the latter first tries to download
+another engine, and which engine it ends up with depends on the transforms used.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Never
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from tqdm import tqdm
+
+from pipelines.run import JobError
+
+LOCAL = "local"
+
+# What a worker's exception looks like once the engine has turned it into text. Errors of our own
+# are expected trouble and become one sentence; anything else is a bug and keeps its traceback.
+_OURS = re.compile(
+    r"^(?:formats|labelspace|dedup|pipelines)\.[\w.]+Error: (?P<message>.+?)"
+    r"(?: \[while running '.*'\])*$",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where Beam jobs run: `local`, or a runner's name with Beam's own arguments."""
+
+    runner: str = LOCAL
+    beam_args: tuple[str, ...] = ()
+    workers: int = 0
+    """Threads of the local engine; 0 = one per CPU core."""
+
+    def execute(self, build: Callable[[beam.Pipeline], None]) -> None:
+        """Run one job to its end.
+
+        Raises:
+            JobError: a worker met expected trouble (a full disk, a damaged file ...).
+        """
+        options = PipelineOptions(self._arguments())
+        runner = _local_runner(options) if self.runner == LOCAL else self.runner
+        try:
+            with beam.Pipeline(runner=runner, options=options) as pipeline:
+                build(pipeline)
+        except RuntimeError as error:
+            ours = _OURS.findall(str(error))
+            if not ours:
+                raise
+            raise JobError(ours[-1]) from error
+
+    def _arguments(self) -> Sequence[str]:
+        if self.runner != LOCAL:
+            return self.beam_args
+        workers = self.workers or os.cpu_count() or 1
+        # Threads: what takes time is ffmpeg, the network and Arrow, and they do not hold the GIL.
+        mode = ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
+        return [*mode, *self.beam_args]
+
+
+def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
+    # Made by name, the runner would not hand the options on to its workers.
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+
+
+class _Progress:
+    """The bar of the job that runs in this process; a worker elsewhere has none."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._bar: tqdm[Never] | None = None
+
+    @contextmanager
+    def bar(self, label: str, total: int | None, unit: str) -> Iterator[None]:
+        """Show a bar on stderr while the block runs."""
+        with tqdm(total=total, desc=f"{label:<12}", unit=f" {unit}", leave=False) as bar:
+            self._bar = bar
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def advance(self, count: int = 1) -> None:
+        """Move the bar on, from any thread."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(count)
+
+
+progress = _Progress()

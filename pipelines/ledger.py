@@ -1,0 +1,96 @@
+"""`ledger.parquet`: the one fate of every matched catalog row."""
+
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+
+from formats.tables import (
+    DuplicateRow,
+    Fate,
+    LedgerRow,
+    MatchRow,
+    read_batches,
+    schema_of,
+    write_batches,
+)
+from pipelines import deduplicate, fetch, label, match, split
+from pipelines.batches import WriteRows, on_pairs, part_files, rows_of
+from pipelines.engine import Engine
+from pipelines.joins import (
+    REJECTED,
+    RETRY_LATER,
+    FetchedVideo,
+    JoinTables,
+    RowKey,
+    keys_of,
+    latest_videos,
+)
+from pipelines.run import Job
+
+TABLE = "ledger.parquet"
+_PARTS = ".ledger"
+
+
+def write_ledger(job: Job) -> None:
+    """Write the ledger from the tables of a job whose stages are done."""
+    clips = [f"{split.TABLE}/{name}" for name in job.options.split.splits]
+    tables: dict[str, type] = {
+        match.TABLE: MatchRow,
+        fetch.TABLE: FetchedVideo,
+        deduplicate.TABLE: DuplicateRow,
+        label.TABLE: RowKey,
+        **dict.fromkeys(clips, RowKey),
+    }
+
+    def build(pipeline: beam.Pipeline) -> None:
+        _ = (
+            pipeline
+            | "Tables" >> JoinTables(job, tables)
+            | "Fates" >> beam.FlatMap(on_pairs(find_fates, clips))
+            | "WriteLedger"
+            >> WriteRows(job.path(_PARTS), LedgerRow, job.options.run.buckets, ("row_key",))
+        )
+
+    Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
+    _concatenate(job)
+
+
+def find_fates(
+    _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]], clips: list[str]
+) -> Iterator[LedgerRow]:
+    """Yield the fate of each of a bucket's matches."""
+    videos = latest_videos(tables[fetch.TABLE])
+    targets = {row.row_key: row.target for row in rows_of(tables[deduplicate.TABLE], DuplicateRow)}
+    labelled = keys_of(tables[label.TABLE])
+    sampled = {key for name in clips for key in keys_of(tables[name])}
+    for row in rows_of(tables[match.TABLE], MatchRow):
+        key = row.row_key
+        fate, reason, stage = _fate(videos[key], targets.get(key), key in labelled, key in sampled)
+        yield LedgerRow(key, row.video_id, fate, reason, stage)
+
+
+def _fate(
+    video: FetchedVideo, target: str | None, labelled: bool, sampled: bool
+) -> tuple[Fate, str | None, str]:
+    if video.status == REJECTED:
+        return Fate.REJECTED, video.reason, "fetch"
+    if video.status == RETRY_LATER:
+        return Fate.RETRY_LATER, video.reason, "fetch"
+    if target is not None:
+        return Fate.DUPLICATE, target, "deduplicate"
+    if not labelled:
+        return Fate.LABEL_TOO_SMALL, None, "label"
+    if not sampled:
+        return Fate.NOT_SAMPLED, None, "split"
+    return Fate.CLIP, None, "shard"
+
+
+def _concatenate(job: Job) -> None:
+    """One file out of the buckets' parts, one row group in memory at a time."""
+    schema = schema_of(LedgerRow)
+    parts = part_files(job.path(_PARTS))
+    batches = (batch for part in parts for batch in read_batches(part, schema))
+    write_batches(job.path(TABLE), batches, schema)
+    for part in parts:
+        (job.out / part).unlink()

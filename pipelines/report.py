@@ -1,0 +1,280 @@
+"""The report page: one HTML file without scripts or references, opened straight from disk.
+
+Labels, ids and hashtags come from strangers: nothing of theirs gets into the page but as text.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from formats.storage import write_text
+from formats.tables import Fate, LabelRow, read_rows
+from pipelines.card import read_snippet
+from pipelines.markup import byte_size, duration, foreign, meter, percent, table, text
+from pipelines.plots import cumulative_shares, draw_cumulative_share, draw_videos_per_label
+from pipelines.reasons import advice_on
+from pipelines.stills import (
+    ClipStrip,
+    DuplicatePair,
+    LabelStrips,
+    Still,
+    duplicate_pairs,
+    label_strips,
+)
+from pipelines.summary import Summary, dataset_options, summarise, write_summary
+
+MAX_LABELS, CLIPS_PER_LABEL, MAX_DUPLICATES = 30, 4, 50
+_TABLE_END = 12
+
+# (what is left, the fates lost on the way to it): the catalog minus all of them is the clips.
+_STEPS: Sequence[tuple[str, Sequence[str]]] = (
+    ("matched", ("unreadable", "merged", "unmatched")),
+    ("fetched", (Fate.REJECTED, Fate.RETRY_LATER)),
+    ("not duplicate", (Fate.DUPLICATE,)),
+    ("labelled", (Fate.LABEL_TOO_SMALL,)),
+    ("in a clip", (Fate.NOT_SAMPLED, Fate.TAKEN_DOWN)),
+)
+_LOST_WORDS = {
+    "unreadable": "unreadable rows",
+    "merged": "repeated URIs",
+    "unmatched": "without a relevant hashtag",
+    Fate.REJECTED: "rejected",
+    Fate.RETRY_LATER: "to try again later",
+    Fate.DUPLICATE: "duplicates of a target video",
+    Fate.LABEL_TOO_SMALL: "with too rare a label",
+    Fate.NOT_SAMPLED: "not sampled into a split",
+    Fate.TAKEN_DOWN: "taken down",
+}
+
+
+def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> None:
+    """Write `report/summary.json` and `report/index.html` of a finished dataset.
+
+    `target_frames` maps (target, target_video_id) to a readable path of the target video; where it
+    has none, the page says so in the picture's place.
+
+    Raises:
+        AccountingError: the fates do not add up to the catalog.
+        JobError: a stage is not done.
+    """
+    summary = summarise(folder)
+    write_summary(folder, summary)
+    shown = next(iter(summary.splits))
+    strips = label_strips(folder, shown, max_labels=MAX_LABELS, per_label=CLIPS_PER_LABEL)
+    pairs = duplicate_pairs(folder, target_frames, most=MAX_DUPLICATES)
+    labels = list(read_rows(str(Path(folder) / "labels.parquet"), LabelRow))
+    min_videos = dataset_options(folder).label.min_videos
+    template = Template(files("pipelines").joinpath("report.html").read_text(encoding="utf-8"))
+    page = template.substitute(
+        name=text(Path(folder).resolve().name),
+        lead=_lead(summary),
+        facts=_facts(summary),
+        funnel=_funnel(summary),
+        reasons=_reasons(summary),
+        splits=_splits(summary),
+        clips_note=f"{_sentence(strips, len(labels))} Split <i>{text(shown)}</i>, chosen by hash.",
+        clips="".join(map(_label, strips)),
+        duplicates_note=_duplicates_note(summary, len(pairs)),
+        duplicates=f'<div class="pairs">{"".join(map(_pair, pairs))}</div>',
+        stages=_stages(summary),
+        ids=_ids(summary),
+        snippet=text(read_snippet(shown), limit=1000),
+        **_label_space(labels, summary, min_videos),
+    )
+    write_text(str(Path(folder) / "report" / "index.html"), page)
+
+
+def _lead(summary: Summary) -> str:
+    return (
+        f"{summary.labels_kept:,} labels, found by their hashtags in {summary.catalog_rows:,} "
+        "posts of public video. Dataset id "
+        f'<span class="id">{text(summary.dataset_id[:16])}</span>.'
+    )
+
+
+def _facts(summary: Summary) -> str:
+    clips = summary.fates[Fate.CLIP]
+    whole = max(summary.splits.values(), key=lambda split: split.minutes)
+    share = clips / summary.catalog_rows if summary.catalog_rows else 0
+    facts = (
+        ("Videos", f"{clips:,}", f"{share:.0%} of the catalog"),
+        ("Footage", duration(whole.minutes * 60), f"{whole.clips:,} clips"),
+        ("Labels", f"{summary.labels_kept:,}", f"{summary.labels_dropped:,} dropped as too rare"),
+        ("Duplicates removed", f"{summary.duplicates.count:,}", "of target videos"),
+        ("Not stored", f"{summary.fates[Fate.REJECTED]:,}", "matches rejected"),
+        ("Time", duration(summary.seconds), f"in {len(summary.stages)} stages"),
+    )
+    return "".join(
+        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
+        for name, value, note in facts
+    )
+
+
+def _funnel(summary: Summary) -> str:
+    total = left = summary.catalog_rows
+    rows = [_funnel_step("catalog rows", left, total)]
+    for name, fates in _STEPS:
+        lost = {fate: summary.fates[fate] for fate in fates if summary.fates[fate]}
+        before, left = left, left - sum(lost.values())
+        rows += [_funnel_gap(before, left, total, lost), _funnel_step(name, left, total)]
+    return "".join(rows)
+
+
+def _funnel_step(name: str, count: int, total: int) -> str:
+    return (
+        f'<li class="step"><span>{name}</span><span class="bar"><span class="box" '
+        f'style="width:{percent(count, total)}"></span></span>'
+        f"<b>{count:,}<small>{percent(count, total)}</small></b></li>"
+    )
+
+
+def _funnel_gap(before: int, after: int, total: int, lost: Mapping[str, int]) -> str:
+    start, end = (100 * count / max(1, total) for count in (before, after))
+    minus = "\N{MINUS SIGN}"
+    words = " · ".join(f"{minus}{count:,} {_LOST_WORDS[fate]}" for fate, count in lost.items())
+    says = f"<p>{words}</p>" if words else '<p class="nothing">none lost</p>'
+    return (
+        '<li class="gap"><div class="flow">'
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
+        f'<polygon class="kept" points="0,0 {end:.3f},0 {end:.3f},100 0,100"/>'
+        f'<polygon class="away" points="{end:.3f},0 {start:.3f},0 {end:.3f},100"/>'
+        f"</svg></div>{says}</li>"
+    )
+
+
+def _label_space(labels: Sequence[LabelRow], summary: Summary, min_videos: int) -> dict[str, str]:
+    ranked = sorted(labels, key=lambda row: (-row.videos, row.label_id))
+    counts = [row.videos for row in ranked]
+    shares = cumulative_shares([row.assigned for row in ranked])
+    if not counts:
+        nothing = '<p class="none">No label was kept.</p>'
+        return dict.fromkeys(("labels_note", "tail_plot", "share_plot"), "") | {
+            "labels_table": nothing
+        }
+    fifth = max(1, len(counts) // 5)
+    note = (
+        f"{summary.labels_matched:,} seed labels were found in the catalog, {len(counts):,} are "
+        f"kept ({min_videos:,} videos or more). The {fifth:,} largest hold "
+        f"{shares[fifth]:.0%} of the videos; the median label has "
+        f"{counts[len(counts) // 2]:,}."
+    )
+    return {
+        "labels_note": note,
+        "tail_plot": draw_videos_per_label(counts, min_videos=min_videos),
+        "share_plot": draw_cumulative_share([row.assigned for row in ranked]),
+        "labels_table": _labels_table(ranked),
+    }
+
+
+def _labels_table(ranked: Sequence[LabelRow]) -> str:
+    rows = [
+        (f"{rank:,}", foreign(row.label), f"{row.videos:,}", f"{row.assigned:,}")
+        for rank, row in enumerate(ranked, 1)
+    ]
+    half = _TABLE_END if len(rows) > 2 * _TABLE_END else -(-len(rows) // 2)
+    ends = [part for part in (rows[:half], rows[half:][-half:]) if part]
+    head = ("#:n", "Label", "Videos:n", "Trains:n")
+    return f'<div class="columns">{"".join(table(head, end) for end in ends)}</div>'
+
+
+def _reasons(summary: Summary) -> str:
+    parts = []
+    for title, counts in (
+        ("Rejected", summary.rejected),
+        ("To be tried again when fetch runs next", summary.retry_later),
+    ):
+        if counts:
+            most = max(counts.values())
+            items = "".join(_reason(reason, count, most) for reason, count in counts.items())
+            parts.append(f'<h3>{title}</h3><ul class="reasons lost">{items}</ul>')
+    return "".join(parts) or '<p class="none">None: every match was stored.</p>'
+
+
+def _reason(reason: str, count: int, most: int) -> str:
+    advice = advice_on(reason)
+    return (
+        f'<li><code>{text(reason)}</code><span class="track">{meter(count, most)}</span>'
+        f"<b>{count:,}</b><p>{text(advice.meaning)} <em>{text(advice.remedy)}</em></p></li>"
+    )
+
+
+def _splits(summary: Summary) -> str:
+    rows = [
+        (text(name), f"{s.videos:,}", f"{s.clips:,}", f"{s.minutes:,.1f}", f"{s.labels:,}")
+        for name, s in summary.splits.items()
+    ]
+    return table(("Split", "Videos:n", "Clips:n", "Minutes:n", "Labels:n"), rows)
+
+
+def _sentence(strips: Sequence[LabelStrips], labels: int) -> str:
+    return (
+        f"First, middle and last frame of up to {CLIPS_PER_LABEL} clips of {len(strips):,} of the "
+        f"{labels:,} labels, the largest first, with the hashtags that gave them the label."
+    )
+
+
+def _label(shown: LabelStrips) -> str:
+    clips = "".join(_strip(strip) for strip in shown.strips)
+    return (
+        f'<div class="label"><h3>{foreign(shown.label.label)} '
+        f'<small>{shown.label.videos:,} videos</small></h3><div class="clips">{clips}</div></div>'
+    )
+
+
+def _strip(strip: ClipStrip) -> str:
+    clip, tags = strip.clip, " ".join(f"#{tag}" for tag in strip.hashtags)
+    return (
+        f"<figure>{_frames(strip.stills, 'no frame')}<figcaption><span>{foreign(tags)}</span>"
+        f"{clip.end_s - clip.start_s:.1f} s · {foreign(clip.video_id, 40)}</figcaption></figure>"
+    )
+
+
+def _duplicates_note(summary: Summary, shown: int) -> str:
+    if not summary.duplicates.count:
+        return "No video was found to overlap a target video."
+    by_target = ", ".join(
+        f"{count:,} of {foreign(target)}" for target, count in summary.duplicates.by_target.items()
+    )
+    return (
+        f"{summary.duplicates.count:,} videos removed ({by_target}). The {shown:,} least certain "
+        "pairs, worst first: the source on the left, the target on the right, at their closest "
+        "frames. The distance counts differing bits out of 256."
+    )
+
+
+def _pair(pair: DuplicatePair) -> str:
+    row = pair.row
+    stills = _frames((pair.source, pair.target), "target video not at hand")
+    return (
+        f"<figure>{stills}<figcaption><b>{row.min_distance} bits</b> · {foreign(row.variant, 40)}"
+        f" · offset {row.offset_s:+.1f} s · {row.matched_frames:,} frames"
+        f'<span class="sides"><span>{foreign(row.video_id, 40)} at {row.source_second:.1f} s</span>'
+        f"<span>{foreign(row.target, 40)}: {foreign(row.target_video_id, 40)} "
+        f"at {row.target_second:.1f} s</span></span></figcaption></figure>"
+    )
+
+
+def _frames(stills: Iterable[Still], missing: str) -> str:
+    shown = (
+        f'<img src="{still.image}" alt="frame at {still.second:.1f} s">'
+        if still.image
+        else f'<span class="missing">{missing}</span>'
+        for still in stills
+    )
+    return f'<div class="frames">{"".join(shown)}</div>'
+
+
+def _stages(summary: Summary) -> str:
+    longest = max(stage.seconds for stage in summary.stages.values())
+    rows = [
+        (text(name), f"{s.seconds:,.1f}", meter(s.seconds, longest), byte_size(s.bytes))
+        for name, s in summary.stages.items()
+    ]
+    return table(("Stage", "Seconds:n", ":bar", "Output:n"), rows)
+
+
+def _ids(summary: Summary) -> str:
+    ids = {"whole": summary.dataset_id} | {k: s.dataset_id for k, s in summary.splits.items()}
+    rows = [(text(name), f'<span class="id">{text(value)}</span>') for name, value in ids.items()]
+    return table(("Split", "dataset_id"), rows)

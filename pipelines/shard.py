@@ -1,0 +1,210 @@
+"""Stage shard: `clips/` -> `shards/<split>/shard-*.tar` + MANIFEST.json, what training reads.
+
+References are shuffled, never pixels: a clip knows in which part its video lies, and the worker
+that writes a shard copies (or cuts) the bytes. Which shard a clip goes to, and where in it, follows
+from its id alone, so the shards are the same bytes whatever the engine or the parts.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.transforms import combiners
+
+from formats.shards import Manifest, ShardEntry, digest_of, write_manifest, write_shard
+from formats.storage import write_text
+from formats.tables import ClipRow, LabelRow, MatchRow, count_rows, read_rows
+from formats.video import cut
+from pipelines import fetch, label, match, split
+from pipelines.batches import on_pairs, part_files, rows_of
+from pipelines.engine import Engine, progress
+from pipelines.joins import FetchedVideo, JoinTables, latest_videos
+from pipelines.options import FetchOptions
+from pipelines.run import Job, JobError, Outcome
+
+TABLE = "shards"
+
+
+@dataclass(frozen=True)
+class ClipReference:
+    """A clip, and where its video's bytes lie."""
+
+    clip: ClipRow
+    label: str
+    labels: tuple[str, ...]
+    uri: str
+    uploader: str | None
+    licence: str | None
+    part: str
+    offset: int
+    size_bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Where one split's shards are written, and from what."""
+
+    folder: str
+    videos: str
+    shards: int
+    options: FetchOptions
+
+    def number(self, reference: ClipReference) -> tuple[int, ClipReference]:
+        """The shard that a clip belongs to."""
+        return int(reference.clip.clip_id[:8], 16) % self.shards, reference
+
+    def write(self, number: int, references: Iterable[ClipReference]) -> ShardEntry:
+        """Write one shard, clips in order of their ids. Holds its references and one clip."""
+        path = f"{self.folder}/shard-{number:05d}.tar"
+        ordered = sorted(references, key=lambda r: r.clip.clip_id)
+        return write_shard(path, (self._sample(reference) for reference in ordered))
+
+    def _sample(self, reference: ClipReference) -> tuple[str, bytes, Mapping[str, object]]:
+        clip = reference.clip
+        with open(f"{self.videos}/{reference.part}", "rb") as file:
+            file.seek(reference.offset)
+            content = file.read(reference.size_bytes)
+        if clip.start_s > 0 or clip.end_s < reference.duration_s:
+            content = cut_bytes(content, clip, self.options)
+        progress.advance()
+        return clip.clip_id, content, clip_facts(reference)
+
+
+def run(job: Job) -> Outcome:
+    """Write the shards of every split and commit each by its manifest.
+
+    Raises:
+        JobError: no split holds a clip.
+    """
+    counts = {}
+    for name in job.options.split.splits:
+        manifest = _shard_split(name, job)
+        counts[f"{name}_clips"] = manifest.clips
+        counts[f"{name}_shards"] = len(manifest.shards)
+    if not any(counts.values()):
+        raise JobError("no split holds a clip; lower label.min_videos or widen [split]")
+    return Outcome(counts)
+
+
+def clip_facts(reference: ClipReference) -> dict[str, object]:
+    """What a shard says of a clip in its json."""
+    clip = reference.clip
+    facts = {
+        "label_id": clip.label_id,
+        "label": reference.label,
+        "labels": list(reference.labels),
+        "video_id": clip.video_id,
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "repeats": clip.repeats,
+        "uploader": reference.uploader,
+        "licence": reference.licence,
+        "uri": reference.uri,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def cut_bytes(content: bytes, clip: ClipRow, options: FetchOptions) -> bytes:
+    """A stored video's seconds [start_s, end_s) as a video of their own."""
+    with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
+        whole, piece = f"{scratch}/whole.mp4", f"{scratch}/piece.mp4"
+        Path(whole).write_bytes(content)
+        settings = fetch.video_options(options)
+        cut(whole, piece, start_s=clip.start_s, end_s=clip.end_s, options=settings)
+        return Path(piece).read_bytes()
+
+
+def refer(
+    _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]], clips: str, labels: Mapping[int, str]
+) -> Iterator[ClipReference]:
+    """Yield a bucket's clips of one split with the places of their videos."""
+    videos = latest_videos(tables[fetch.TABLE])
+    matches = {row.row_key: row for row in rows_of(tables[match.TABLE], MatchRow)}
+    for clip in rows_of(tables[clips], ClipRow):
+        video, row = videos[clip.row_key], matches[clip.row_key]
+        if video.part is None or video.offset is None or video.size_bytes is None:
+            raise JobError(f"clip {clip.clip_id}: its video {clip.video_id} is not stored")
+        yield ClipReference(
+            clip,
+            labels[clip.label_id],
+            row.labels,
+            row.uri,
+            row.uploader,
+            row.licence,
+            video.part,
+            video.offset,
+            video.size_bytes,
+            video.duration_s or 0.0,
+        )
+
+
+def _shard_split(name: str, job: Job) -> Manifest:
+    clips = f"{split.TABLE}/{name}"
+    files = part_files(job.path(clips))
+    total = sum(map(count_rows, files))
+    labels = {row.label_id: row.label for row in read_rows(job.path(label.SPACE), LabelRow)}
+    shards = max(1, -(-total // job.options.shard.clips_per_shard))
+    folder = job.path(TABLE, name)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    writer = ShardWriter(folder, job.path(fetch.TABLE), shards, job.options.fetch)
+    scratch = f"{folder}/.entries"
+
+    def build(pipeline: beam.Pipeline) -> None:
+        tables = {clips: ClipRow, fetch.TABLE: FetchedVideo, match.TABLE: MatchRow}
+        _ = (
+            pipeline
+            | "Clips" >> JoinTables(job, tables)
+            | "Refer" >> beam.FlatMap(on_pairs(refer, clips, labels))
+            | "ToShard" >> beam.Map(writer.number)
+            | "GroupShards" >> beam.GroupByKey()
+            | "WriteShard" >> beam.MapTuple(writer.write)
+            | "Gather" >> combiners.ToList()
+            | "WriteEntries" >> beam.Map(_write_entries, scratch)
+        )
+
+    if total:
+        with progress.bar(f"shard {name}", total, "clips"):
+            Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
+    manifest = _manifest(name, files, job, _read_entries(scratch))
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _write_entries(entries: list[ShardEntry], path: str) -> str:
+    ordered = sorted(entries, key=lambda entry: entry.path)
+    write_text(path, json.dumps([asdict(entry) for entry in ordered]))
+    return path
+
+
+def _read_entries(path: str) -> tuple[ShardEntry, ...]:
+    """What the workers wrote; the scratch file is theirs to us and goes with the manifest."""
+    file = Path(path)
+    if not file.exists():
+        return ()
+    entries = tuple(ShardEntry(**entry) for entry in json.loads(file.read_text()))
+    file.unlink()
+    return entries
+
+
+def _manifest(name: str, files: list[str], job: Job, entries: tuple[ShardEntry, ...]) -> Manifest:
+    videos, seconds = set(), 0.0
+    for file in files:
+        for clip in read_rows(file, ClipRow):
+            videos.add(clip.row_key)
+            seconds += clip.end_s - clip.start_s
+    labels = tuple(row.label for row in read_rows(job.path(label.SPACE), LabelRow))
+    return Manifest(
+        dataset_id=digest_of(job.config_digest, name, labels, [e.sha256 for e in entries]),
+        split=name,
+        config_digest=job.config_digest,
+        clips=sum(entry.clips for entry in entries),
+        videos=len(videos),
+        minutes=round(seconds / 60, 3),
+        labels=labels,
+        shards=entries,
+    )

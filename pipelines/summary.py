@@ -1,0 +1,226 @@
+"""The counts of a finished dataset, read off its tables: rows in = sum of fates, or an error."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from formats.settings import load_settings
+from formats.shards import Manifest, digest_of, read_manifest
+from formats.storage import write_text
+from formats.tables import (
+    ClipRow,
+    DuplicateRow,
+    Fate,
+    LedgerRow,
+    MatchRow,
+    count_rows,
+    read_batches,
+    schema_of,
+)
+from pipelines.options import Options
+from pipelines.run import STAGES, JobError, StageRecord, read_record
+
+# Fates of catalog rows that match no label, so that the ledger does not list them one by one.
+NOT_MATCHED = ("unmatched", "merged", "unreadable")
+
+
+class AccountingError(JobError):
+    """The tables contradict each other: some row has no fate, or more than one."""
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What one split holds."""
+
+    dataset_id: str
+    videos: int
+    clips: int
+    minutes: float
+    labels: int
+    """Labels with at least one clip here."""
+
+
+@dataclass(frozen=True)
+class DuplicateSummary:
+    """Source videos removed because they may overlap a target."""
+
+    count: int
+    by_target: Mapping[str, int]
+    """Videos by target set; a video that is in two of them counts in both."""
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """What one stage cost when it last ran."""
+
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`OUT/report/summary.json`."""
+
+    dataset_id: str
+    """Hex hash of every split's dataset_id."""
+    catalog_rows: int
+    fates: Mapping[str, int]
+    """Every fate, and `unmatched`, `merged`, `unreadable`; the values add up to `catalog_rows`."""
+    rejected: Mapping[str, int]
+    retry_later: Mapping[str, int]
+    duplicates: DuplicateSummary
+    splits: Mapping[str, SplitSummary]
+    labels_matched: int
+    """Seed labels that at least one catalog row stands for."""
+    labels_kept: int
+    labels_dropped: int
+    stages: Mapping[str, StageSummary]
+    seconds: float
+
+
+def summarise(folder: str) -> Summary:
+    """Count a finished dataset; memory grows with the labels, not with the rows.
+
+    Raises:
+        AccountingError: the fates do not add up to the catalog, or a split's clips to its shards.
+        JobError: a stage is not done.
+        ShardError: a split has no manifest.
+        TableError: a table is missing or damaged.
+    """
+    records = {stage: _record(folder, stage) for stage in STAGES}
+    by_reason = _ledger_counts(folder)
+    fates = _fates(records["match"], by_reason)
+    splits = {name: _split(folder, name) for name in dataset_options(folder).split.splits}
+    kept = count_rows(str(Path(folder) / "labels.parquet"))
+    matched = len(matched_labels(folder))
+    return Summary(
+        dataset_id=digest_of({name: split.dataset_id for name, split in splits.items()}),
+        catalog_rows=records["match"].counts["catalog_rows"],
+        fates=fates,
+        rejected=_reasons(by_reason, Fate.REJECTED),
+        retry_later=_reasons(by_reason, Fate.RETRY_LATER),
+        duplicates=DuplicateSummary(fates[Fate.DUPLICATE], _duplicates_by_target(folder)),
+        splits=splits,
+        labels_matched=matched,
+        labels_kept=kept,
+        labels_dropped=matched - kept,
+        stages={stage: StageSummary(r.seconds, r.bytes) for stage, r in records.items()},
+        seconds=round(sum(record.seconds for record in records.values()), 3),
+    )
+
+
+def write_summary(folder: str, summary: Summary) -> None:
+    """Write `report/summary.json`."""
+    text = json.dumps(asdict(summary), indent=1, ensure_ascii=False)
+    write_text(str(Path(folder) / "report" / "summary.json"), text + "\n")
+
+
+def dataset_options(folder: str) -> Options:
+    """The resolved options that the dataset was built with."""
+    return load_settings(Options, [str(Path(folder) / "config.toml")])
+
+
+def read_columns(
+    folder: str, table: str, row_type: type, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of a table, be it one file or a folder of parts, one row group at a time."""
+    schema = schema_of(row_type)
+    narrow = pa.schema([schema.field(name) for name in columns])
+    for path in table_files(folder, table):
+        yield from read_batches(path, narrow)
+
+
+def table_files(folder: str, table: str) -> list[str]:
+    """The Parquet files of a table, in the order of their names."""
+    if table.endswith(".parquet"):
+        return [str(Path(folder) / table)]
+    return sorted(str(path) for path in (Path(folder) / table).glob("part-*.parquet"))
+
+
+def matched_labels(folder: str) -> Counter[str]:
+    """Catalog rows by seed label, before any was fetched; a row counts for each of its labels."""
+    counts: Counter[str] = Counter()
+    for batch in read_columns(folder, "matches", MatchRow, ["labels"]):
+        counts.update(_value_counts(pc.list_flatten(batch.column("labels"))))
+    return counts
+
+
+def split_manifest(folder: str, split: str) -> Manifest:
+    """What a finished split consists of."""
+    return read_manifest(str(Path(folder) / "shards" / split))
+
+
+def _record(folder: str, stage: str) -> StageRecord:
+    record = read_record(stage, Path(folder))
+    if record is None:
+        raise JobError(f"{folder}: the stage {stage} is not done; run `make dataset` to the end")
+    return record
+
+
+def _ledger_counts(folder: str) -> Counter[tuple[str, str | None]]:
+    counts: Counter[tuple[str, str | None]] = Counter()
+    for batch in read_columns(folder, "ledger.parquet", LedgerRow, ["fate", "reason"]):
+        grouped = pa.Table.from_batches([batch]).group_by(["fate", "reason"])
+        for row in grouped.aggregate([([], "count_all")]).to_pylist():
+            counts[row["fate"], row["reason"]] += row["count_all"]
+    return counts
+
+
+def _fates(match: StageRecord, by_reason: Mapping[tuple[str, str | None], int]) -> dict[str, int]:
+    fates = {str(fate): 0 for fate in Fate}
+    for (fate, _), count in by_reason.items():
+        if fate not in fates:
+            raise AccountingError(f"the ledger holds {count} rows with the unknown fate {fate!r}")
+        fates[fate] += count
+    fates |= {name: match.counts[name] for name in NOT_MATCHED}
+    rows, total = match.counts["catalog_rows"], sum(fates.values())
+    if total != rows:
+        terms = " + ".join(f"{name} {count}" for name, count in fates.items())
+        raise AccountingError(
+            f"the catalog has {rows} rows, their fates add up to {total}: {terms}"
+        )
+    return fates
+
+
+def _reasons(by_reason: Mapping[tuple[str, str | None], int], wanted: Fate) -> dict[str, int]:
+    """Counts by reason, the most frequent first."""
+    found = [
+        (reason or "unknown", count)
+        for (fate, reason), count in by_reason.items()
+        if fate == wanted
+    ]
+    return dict(sorted(found, key=lambda item: (-item[1], item[0])))
+
+
+def _split(folder: str, name: str) -> SplitSummary:
+    manifest = split_manifest(folder, name)
+    clips: Counter[int] = Counter()
+    for batch in read_columns(folder, f"clips/{name}", ClipRow, ["label_id"]):
+        clips.update(_value_counts(batch.column("label_id")))
+    if clips.total() != manifest.clips:
+        raise AccountingError(
+            f"split {name}: {clips.total()} clips were chosen, its shards hold {manifest.clips}"
+        )
+    return SplitSummary(
+        manifest.dataset_id, manifest.videos, manifest.clips, manifest.minutes, len(clips)
+    )
+
+
+def _duplicates_by_target(folder: str) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    columns = ["target", "row_key"]
+    schema = pa.schema([schema_of(DuplicateRow).field(name) for name in columns])
+    # A video's rows are all in one part, so a part at a time is enough to count it once.
+    for path in table_files(folder, "duplicates"):
+        pairs = pa.Table.from_batches(read_batches(path, schema), schema)
+        counts.update(_value_counts(pairs.group_by(columns).aggregate([]).column("target")))
+    return dict(sorted(counts.items()))
+
+
+def _value_counts(values: pa.Array | pa.ChunkedArray) -> dict:
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()}

@@ -1,0 +1,203 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from training.models import inflate, r2d, r2plus1d, r3d
+from training.models.convolutions import (
+    PointConv,
+    SpatialConv,
+    TemporalConv,
+    channels_last,
+    midplanes,
+)
+from training.models.networks import VideoResNet, count_parameters
+
+
+def gmacs(model: VideoResNet, frames: int = 32) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, 3, frames, 112, 112, device="meta"))
+    return float(round(counter.get_total_flops() / 2e9, 3))
+
+
+@pytest.mark.parametrize(
+    ("depth", "parameters", "work", "keys"),
+    [
+        (18, 33_349_806, 82.992, 224),
+        (34, 63_676_142, 152.356, 416),
+        (101, 85_966_776, 176.468, 830),
+        (152, 118_142_776, 251.997, 1238),
+    ],
+)
+def test_size_work_and_names_are_the_papers(
+    depth: int, parameters: int, work: float, keys: int
+) -> None:
+    with torch.device("meta"):
+        model = r2plus1d(depth, 359)
+    assert (count_parameters(model), gmacs(model), len(model.state_dict())) == (
+        parameters,
+        work,
+        keys,
+    )
+
+
+@pytest.mark.parametrize(("frames", "work"), [(8, 20.748), (16, 41.496)])
+def test_work_is_linear_in_the_frames(frames: int, work: float) -> None:
+    with torch.device("meta"):
+        model = r2plus1d(18, 400)
+    assert gmacs(model, frames) == work
+
+
+def test_the_487_class_network_has_the_size_of_the_public_weights() -> None:
+    with torch.device("meta"):
+        assert count_parameters(r2plus1d(34, 487)) == 63_741_806
+
+
+def test_r3d_and_r2d_have_the_authors_size() -> None:
+    with torch.device("meta"):
+        nets = [r3d(18, 359), r3d(34, 359), r2d(18, 359)]
+    sizes = [(count_parameters(n), gmacs(n), len(n.state_dict())) for n in nets]
+    assert sizes == [
+        (33_350_439, 81.393, 122),
+        (63_660_071, 150.756, 218),
+        (11_360_679, 55.202, 122),
+    ]
+
+
+def test_torchvision_variant_shares_midplanes_within_a_block() -> None:
+    with torch.device("meta"):
+        model = r2plus1d(18, 400, midplanes="torchvision", eps=1e-5)
+    shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    assert count_parameters(model) == 31_505_325
+    assert shapes["layer2.0.conv2.0.0.weight"] == (230, 128, 1, 3, 3)
+    assert gmacs(model) == 81.038
+
+
+@pytest.mark.parametrize(
+    ("planes", "mid"),
+    [
+        ((64, 64), 144),
+        ((64, 128), 230),
+        ((128, 128), 288),
+        ((128, 256), 460),
+        ((256, 256), 576),
+        ((256, 512), 921),
+        ((512, 512), 1152),
+    ],
+)
+def test_midplanes_are_the_authors(planes: tuple[int, int], mid: int) -> None:
+    assert midplanes(*planes) == mid
+
+
+def test_midplanes_keep_the_number_of_weights() -> None:
+    assert 3 * 3 * 64 * 144 + 3 * 144 * 64 == 27 * 64 * 64
+
+
+def test_names_and_shapes_are_those_of_the_public_weights() -> None:
+    with torch.device("meta"):
+        state = r2plus1d(34, 359).state_dict()
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    wanted = {
+        "stem.0.weight": (45, 3, 1, 7, 7),
+        "stem.1.running_var": (45,),
+        "stem.3.weight": (64, 45, 3, 1, 1),
+        "stem.4.bias": (64,),
+        "layer1.0.conv1.0.0.weight": (144, 64, 1, 3, 3),
+        "layer2.0.conv1.0.3.weight": (128, 230, 3, 1, 1),
+        "layer2.0.conv2.0.0.weight": (288, 128, 1, 3, 3),
+        "layer2.0.downsample.0.weight": (128, 64, 1, 1, 1),
+        "layer4.2.conv2.1.num_batches_tracked": (),
+        "fc.weight": (359, 512),
+        "fc.bias": (359,),
+    }
+    assert {name: shapes[name] for name in wanted} == wanted
+
+
+def test_bottleneck_names_are_those_of_the_public_weights() -> None:
+    with torch.device("meta"):
+        shapes = {k: tuple(v.shape) for k, v in r2plus1d(152, 359).state_dict().items()}
+    wanted = {
+        "layer1.0.conv1.0.weight": (64, 64, 1, 1, 1),
+        "layer1.0.conv2.0.0.weight": (144, 64, 1, 3, 3),
+        "layer1.0.conv3.0.weight": (256, 64, 1, 1, 1),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1, 1),
+        "layer4.0.conv2.0.3.weight": (512, 1152, 3, 1, 1),
+        "fc.weight": (359, 2048),
+    }
+    assert {name: shapes[name] for name in wanted} == wanted
+
+
+def test_batch_norm_is_the_authors() -> None:
+    norms = [m for m in r2plus1d(18, 2, width=4).modules() if isinstance(m, nn.BatchNorm3d)]
+    assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 0.1)}
+
+
+def test_layers_halve_time_and_space_as_in_the_paper() -> None:
+    shapes = []
+    with torch.device("meta"):
+        model = r2plus1d(18, 400)
+        hidden = torch.empty(1, 3, 32, 112, 112)
+    for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
+        hidden = model.get_submodule(name)(hidden)
+        shapes.append(tuple(hidden.shape[1:]))
+    assert shapes == [
+        (64, 32, 56, 56),
+        (64, 32, 56, 56),
+        (128, 16, 28, 28),
+        (256, 8, 14, 14),
+        (512, 4, 7, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        SpatialConv(3, 5, kernel=7, stride=2),
+        TemporalConv(3, 5, stride=2),
+        PointConv(3, 5, stride=(2, 2)),
+        PointConv(3, 5, stride=(1, 2)),
+    ],
+)
+def test_folding_changes_no_value(conv: nn.Conv3d) -> None:
+    frames = torch.randn(2, 3, 7, 9, 11)
+    plain = functional.conv3d(frames, conv.weight, None, conv.stride, conv.padding)
+    for layout in (frames, channels_last(frames)):
+        torch.testing.assert_close(conv(layout), plain, atol=1e-5, rtol=1e-5)
+
+
+def test_r2plus1d_learns_through_every_parameter() -> None:
+    torch.manual_seed(0)
+    model = r2plus1d(18, 3, width=8)
+    model(torch.randn(2, 3, 8, 32, 32)).square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_an_inflated_network_sees_equal_frames_as_their_one_frame() -> None:
+    torch.manual_seed(0)
+    flat, deep = r2d(18, 3, width=4).eval(), r3d(18, 3, width=4).eval()
+    inflate(flat.state_dict(), deep)
+    frame = torch.randn(1, 3, 1, 32, 32)
+    # One layer: deeper ones see the zero padding at both ends of the clip.
+    thin, thick = flat.stem(frame), deep.stem(frame.expand(-1, -1, 5, -1, -1))
+    torch.testing.assert_close(thick[:, :, 1:4], thin.expand(-1, -1, 3, -1, -1))
+
+
+def test_inflating_a_deeper_network_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="Missing key"):
+        inflate(r2d(18, 3, width=4).state_dict(), r3d(34, 3, width=4))
+
+
+def test_an_unknown_depth_is_refused() -> None:
+    with pytest.raises(ValueError, match="depth must be one of 18, 34, 101, 152, got 50"):
+        r2plus1d(50, 10)
+
+
+def test_unknown_midplanes_are_refused() -> None:
+    with pytest.raises(ValueError, match="midplanes must be paper or torchvision, got 'formula'"):
+        r2plus1d(18, 10, midplanes="formula")
+
+
+def test_a_width_that_leaves_no_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="width >= 2, got 10 and 1"):
+        r2plus1d(18, 10, width=1)

@@ -1,0 +1,73 @@
+"""A training run at rest: weights, optimiser, position; whole under its name or not there."""
+
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from formats.storage import publish
+from training.options import Options, from_sections
+
+CHECKPOINT = "checkpoint.pt"
+FORMAT = 1
+# What `torch.load` and a dictionary with other keys raise.
+_NOT_OURS = (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError, ValueError)
+
+
+class CheckpointError(Exception):
+    """A checkpoint is missing, damaged, or belongs to another run."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on as if it had never stopped."""
+
+    options: Options
+    """Of the run that wrote it."""
+    labels: tuple[str, ...]
+    """Position = `label_id`."""
+    dataset_id: str
+    """Of the split it learned from."""
+    model: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    step: int
+    """Steps done."""
+    epoch: int
+    batch: int
+    """Batches of that epoch done."""
+    rng_state: Tensor
+    format: int = FORMAT
+
+
+def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically: a run killed meanwhile leaves the one before.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    content = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
+    content["options"] = asdict(checkpoint.options)
+    with publish(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: str) -> Checkpoint:
+    """Read a checkpoint onto the CPU; runs no code that the file may hold.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or not a checkpoint of ours.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: no checkpoint there")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = Checkpoint(**{**content, "options": from_sections(content["options"])})
+    except _NOT_OURS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a checkpoint of ours: {reason}") from error
+    if checkpoint.format != FORMAT:
+        raise CheckpointError(f"{path}: format {checkpoint.format}, this version reads {FORMAT}")
+    return checkpoint
