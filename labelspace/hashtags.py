@@ -27,7 +27,7 @@ FORMS = ("original", "stem", "lemma")
 MAX_LABEL_CHARACTERS = 500
 # Different choices can spell the same string. This many are tried per hashtag allowed, then the
 # search ends, so that no label ("a aa aaa aaaa ...") is searched for ever.
-_TRIES_PER_HASHTAG = 100
+_TRIES_PER_HASHTAG = 10
 
 _APOSTROPHES = regex.compile(r"['`\u00b4\u02bc\u2018\u2019]")
 _PARENTHESES = regex.compile(r"\([^()]*+\)?")
@@ -140,11 +140,12 @@ def _list_spellings(
     # subset takes the whole allowance. permutations() begins with the label's own order.
     subsets = itertools.islice(_kept_words(len(spellings), droppable), most)
     orders = [itertools.permutations(kept) for kept in subsets]
+    changeable = sum(len(forms) > 1 for forms in spellings)
     while orders:
         this_round = [(order, next(order, None)) for order in orders]
         orders = [order for order, words in this_round if words is not None]
         live = [[spellings[i] for i in words] for _, words in this_round if words is not None]
-        for changed in range(len(spellings) + 1):
+        for changed in range(changeable + 1):
             for words in live:
                 yield from _spell(words, changed)
 

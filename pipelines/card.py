@@ -1,5 +1,6 @@
 """The dataset card: `OUT/DATASET_CARD.md`, what a stranger must know before using the dataset."""
 
+import html
 import json
 import re
 from collections import Counter
@@ -91,11 +92,12 @@ def escape(value: object) -> str:
     r"""Anything as Markdown text that stays on its line and in its table cell.
 
     >>> print(escape("a|b `c`\n<d> & [e](f)"))
-    a\|b \`c\` \<d\> \& \[e\](f)
+    a\|b \`c\` &lt;d&gt; &amp; \[e\](f)
     """
     words = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
     cut = words if len(words) <= _MAX_TEXT else words[: _MAX_TEXT - 1] + "…"
-    return re.sub(r"([\\`*_\[\]<>#|~&!$:@])", r"\\\1", cut)
+    # Entities, for not every Markdown lets a backslash take the meaning from '<'.
+    return re.sub(r"([\\`*_\[\]#|~!$:@])", r"\\\1", html.escape(cut, quote=False))
 
 
 def read_snippet(split: str) -> str:
@@ -159,7 +161,7 @@ def _how(folder: str, summary: Summary, options: Options) -> str:
 def _label_space(folder: str, summary: Summary, ranked: Sequence[LabelRow], min_videos: int) -> str:
     kept = [(escape(row.label), f"{row.videos:,}", f"{row.assigned:,}") for row in ranked]
     parts = [
-        f"{summary.labels_matched:,} seed labels were found in the catalog; "
+        f"Seed labels found in the catalog: {summary.labels_matched:,}; "
         f"{summary.labels_kept:,} with {min_videos:,} videos or more were kept, "
         f"{summary.labels_dropped:,} dropped. `labels.parquet` and every MANIFEST.json list "
         "them in the order of `label_id`."
@@ -207,10 +209,10 @@ def _overlap(folder: str, summary: Summary, options: Options) -> str:
     ]
     return "\n\n".join(
         [
-            f"{summary.duplicates.count:,} videos were removed because a frame of theirs resembles "
-            "a frame of a target video (256-bit perceptual hashes, with mirrored and cropped "
-            f"variants; profile {escape(options.deduplicate.profile)}). The rule prefers removing "
-            "too many. `duplicates/` holds the evidence for each.",
+            f"Videos removed: {summary.duplicates.count:,}, because a frame resembles one of a "
+            "target video (256-bit perceptual hashes, with mirrored and cropped variants; profile "
+            f"{escape(options.deduplicate.profile)}). The rule rather removes too many than too "
+            "few. `duplicates/` holds the evidence for each.",
             _table(("Target", "Target videos:", "Removed:"), rows),
             "It can miss: strong picture-in-picture, heavy overlays, and any benchmark that is not "
             "in this list. Different footage of the same scene is not a duplicate to it.",

@@ -8,7 +8,6 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 
-from dedup.files import load_index
 from dedup.fingerprint import Fingerprint
 from dedup.index import TargetIndex
 from dedup.matching import PROFILES, find_duplicates
@@ -118,4 +117,4 @@ def duplicates_of(
 
 @functools.lru_cache(maxsize=8)
 def _index(path: str, _modified_ns: int) -> TargetIndex:
-    return load_index(path)
+    return TargetIndex.load(path)

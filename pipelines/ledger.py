@@ -1,5 +1,6 @@
 """`ledger.parquet`: the one fate of every matched catalog row."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -92,5 +93,4 @@ def _concatenate(job: Job) -> None:
     parts = part_files(job.path(_PARTS))
     batches = (batch for part in parts for batch in read_batches(part, schema))
     write_batches(job.path(TABLE), batches, schema)
-    for part in parts:
-        (job.out / part).unlink()
+    shutil.rmtree(job.path(_PARTS))

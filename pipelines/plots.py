@@ -66,10 +66,10 @@ def draw_videos_per_label(videos: Sequence[int], *, min_videos: int) -> str:
             axes.fill_between(ranks, ranked, 0.5, step="mid", color=_ACCENT, linewidth=0)
         axes.axhline(min_videos, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_yscale("log")
-        low = max(0.5, min([min_videos, *ranked]) / 2)
-        axes.set_ylim(low, max([min_videos, *ranked]) * 1.6)
+        low, high = max(0.5, min([min_videos, *ranked]) / 2), max([min_videos, *ranked]) * 1.6
+        axes.set_ylim(low, high)
         axes.set_xlim(0.4, len(ranked) + 0.6)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

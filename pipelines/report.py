@@ -36,7 +36,7 @@ _STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("in a clip", (Fate.NOT_SAMPLED, Fate.TAKEN_DOWN)),
 )
 _LOST_WORDS = {
-    "unreadable": "unreadable rows",
+    "unreadable": "unreadable",
     "merged": "repeated URIs",
     "unmatched": "without a relevant hashtag",
     Fate.REJECTED: "rejected",
@@ -75,7 +75,7 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
         splits=_splits(summary),
         clips_note=f"{_sentence(strips, len(labels))} Split <i>{text(shown)}</i>, chosen by hash.",
         clips="".join(map(_label, strips)),
-        duplicates_note=_duplicates_note(summary, len(pairs)),
+        duplicates_note=_duplicates_note(summary),
         duplicates=f'<div class="pairs">{"".join(map(_pair, pairs))}</div>',
         stages=_stages(summary),
         ids=_ids(summary),
@@ -230,16 +230,16 @@ def _strip(strip: ClipStrip) -> str:
     )
 
 
-def _duplicates_note(summary: Summary, shown: int) -> str:
+def _duplicates_note(summary: Summary) -> str:
     if not summary.duplicates.count:
         return "No video was found to overlap a target video."
     by_target = ", ".join(
         f"{count:,} of {foreign(target)}" for target, count in summary.duplicates.by_target.items()
     )
     return (
-        f"{summary.duplicates.count:,} videos removed ({by_target}). The {shown:,} least certain "
-        "pairs, worst first: the source on the left, the target on the right, at their closest "
-        "frames. The distance counts differing bits out of 256."
+        f"Videos removed: {summary.duplicates.count:,} ({by_target}). Here are the least certain "
+        f"pairs (at most {MAX_DUPLICATES}), worst first, at their closest frames: the source on "
+        "the left, the target on the right. The distance counts differing bits out of 256."
     )
 
 

@@ -34,7 +34,7 @@ from pipelines.world_server import serve_world
 
 __all__ = ["SAMPLE_HOST", "Plan", "World", "build_world", "render_world", "serve_world"]
 
-_CRF = 26
+_CRF = 25
 _TRUNCATED_SHARE = 0.55
 _WITHOUT_FILE = frozenset({Kind.DEAD, Kind.DENIED, Kind.SAME_URI})
 _PAGE = b"""<!DOCTYPE html>

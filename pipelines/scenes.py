@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from pipelines.motions import IDLE, MOTIONS, Motion, extent
+from pipelines.motions import IDLE, MOTIONS, Motion, Pose, extent
 from pipelines.textures import background, fractal, sprite
 
 _MARGIN = 1.3
@@ -103,12 +103,27 @@ def film_frames(film: Film, *, rng_seed: int) -> Iterator[NDArray[np.uint8]]:
     for index in range(film.frames):
         second = index / film.fps
         picture = _shoot_scene(stage, film, second)
-        _place_thing(picture, stage, _pose_at(film, stage.thing, index), second, edge)
+        _place_thing(picture, stage, pose_at(film, stage.thing, index), second, edge)
         picture = ImageChops.multiply(picture, stage.vignette)
         light = 1.0 + stage.flicker * math.sin(math.tau * (0.4 * second + stage.thing.phase))
         picture = picture.point([min(255, int(v * light)) for v in range(256)] * 3)
         noise = stage.noise[int(index * 5 + index // 3) % _NOISE_FIELDS]
         yield np.asarray(ImageChops.add(picture, noise, 1.0, -int(stage.noise[0].info["mean"])))
+
+
+def pose_at(film: Film, thing: Thing, index: int) -> Pose:
+    """How the thing stands on one frame, its own direction, reach, tempo and turn included."""
+    motions = _motions(film)
+    length = max(1, film.action_end - film.action_start)
+    acted = min(max(index - film.action_start, 0), length - 1)
+    part = acted * len(motions) // length
+    motion = motions[part]
+    second = (acted - part * length / len(motions)) / film.fps
+    direction = thing.reverse if motion.reversible else 1
+    phase = thing.phase * motion.cycles + direction * thing.tempo * second / motion.period_s
+    pose = motion.pose(phase)
+    x, y = thing.flip * thing.reach * pose.x, thing.reach * pose.y
+    return Pose(x, y, pose.scale, thing.turn + thing.flip * pose.angle)
 
 
 def _build(film: Film, rng: np.random.Generator) -> _Set:
@@ -200,33 +215,19 @@ def _shoot_scene(stage: _Set, film: Film, second: float) -> Image.Image:
     return stage.scene.resize((film.width, film.height), Image.Resampling.BILINEAR, box)
 
 
-def _pose_at(film: Film, thing: Thing, index: int) -> tuple[float, float, float, float]:
-    """Offset in short edges, size factor and turn of the thing on one frame."""
-    motions = _motions(film)
-    length = max(1, film.action_end - film.action_start)
-    acted = min(max(index - film.action_start, 0), length - 1)
-    part = acted * len(motions) // length
-    motion = motions[part]
-    second = (acted - part * length / len(motions)) / film.fps
-    phase = thing.phase * motion.cycles + thing.reverse * thing.tempo * second / motion.period_s
-    pose = motion.pose(phase if motion.reversible else thing.phase + abs(phase - thing.phase))
-    x, y = thing.flip * thing.reach * pose.x, thing.reach * pose.y
-    return x, y, pose.scale, thing.turn + thing.flip * pose.angle
-
-
 def _place_thing(
     picture: Image.Image,
     stage: _Set,
-    pose: tuple[float, float, float, float],
+    pose: Pose,
     second: float,
     edge: int,
 ) -> None:
     """Paste the thing and its shadow onto the frame, to a fraction of a pixel."""
-    (x, y, scale, turn), thing = pose, stage.thing
+    thing, turn = stage.thing, pose.angle
     shift_x, shift_y = stage.camera.shift(second)
-    x = thing.place[0] + x * edge - shift_x
-    y = thing.place[1] + y * edge - shift_y
-    size = thing.size_px * scale * stage.camera.magnification(second)
+    x = thing.place[0] + pose.x * edge - shift_x
+    y = thing.place[1] + pose.y * edge - shift_y
+    size = thing.size_px * pose.scale * stage.camera.magnification(second)
     left, top, side = math.floor(x - size * 0.72), math.floor(y - size * 0.72), int(size * 1.44) + 2
     source = thing.picture.width
     cos, sin = math.cos(turn) * source / size, math.sin(turn) * source / size

@@ -25,6 +25,7 @@ from pipelines.engine import Engine, progress
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
 from pipelines.options import FetchOptions
 from pipelines.run import Job, JobError, Outcome
+from pipelines.units import video_options
 
 TABLE = "shards"
 
@@ -114,7 +115,7 @@ def cut_bytes(content: bytes, clip: ClipRow, options: FetchOptions) -> bytes:
     with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
         whole, piece = f"{scratch}/whole.mp4", f"{scratch}/piece.mp4"
         Path(whole).write_bytes(content)
-        settings = fetch.video_options(options)
+        settings = video_options(options)
         cut(whole, piece, start_s=clip.start_s, end_s=clip.end_s, options=settings)
         return Path(piece).read_bytes()
 

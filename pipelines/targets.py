@@ -13,19 +13,18 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from dedup.files import save_index
 from dedup.fingerprint import Fingerprint, fingerprint_target
 from dedup.index import TargetIndex, TargetVideo
 from formats.shards import Manifest, digest_of, write_manifest, write_shard
 from formats.storage import publish
 from formats.tables import TargetHashRow, count_rows, write_rows
 from formats.video import DecodeError, VideoOptions, normalise
-from pipelines import fetch
 from pipelines.batches import on_pairs
 from pipelines.engine import Engine, progress
 from pipelines.options import Options
 from pipelines.run import Job, JobError, Outcome
 from pipelines.sources import FetchError, fetch_source
+from pipelines.units import video_options
 
 TABLE = "targets"
 SHARDS = "target_shards"
@@ -174,7 +173,7 @@ def hash_rows(hashed: Hashed) -> Iterator[TargetHashRow]:
 
 def target_options(options: Options) -> VideoOptions:
     """How target videos are decoded: as they are, whatever their length."""
-    settings = fetch.video_options(options.fetch)
+    settings = video_options(options.fetch)
     return VideoOptions(
         **{
             **vars(settings),
@@ -229,7 +228,7 @@ def write_set(_key: int, hashed: Iterable[Hashed], name: str, job: Job) -> None:
         TargetVideo(name, h.video.video_id, h.fingerprint) for h in videos if h.fingerprint
     )
     with publish(job.path(TABLE, f"{name}.index")) as temporary:
-        save_index(index, temporary)
+        index.save(temporary)
     for subset in sorted({h.video.subset for h in videos if h.video.subset and h.video.label}):
         _write_shards(name, subset, videos, job)
 

@@ -32,7 +32,7 @@ def palette(rng: np.random.Generator, colours: int = 4) -> Palette:
     spread = rng.choice([0.06, 0.15, 0.4])
     shades = []
     for index in range(colours):
-        value = 0.18 + 0.74 * index / max(colours - 1, 1)
+        value = 0.22 + 0.76 * index / max(colours - 1, 1)
         shade = hue + spread * rng.uniform(-1, 1)
         shades.append(_rgb(shade, saturation * rng.uniform(0.6, 1.2), value))
     return np.array(shades, np.float32)

@@ -126,12 +126,12 @@ def is_complete(world: World, rng_seed: int) -> bool:
     """Whether the world of that seed and this version is there, every file at its length."""
     try:
         marker = json.loads(Path(world.marker).read_text(encoding="utf-8"))
-        wanted = (marker["format_version"], marker["rng_seed"]) == (FORMAT_VERSION, rng_seed)
-        files = marker["files"]
-        return (
-            wanted
-            and marker["sha256"] == _digest(files)
-            and all(Path(world.folder, p).stat().st_size == size for p, (size, _) in files.items())
+        if (marker["format_version"], marker["rng_seed"]) != (FORMAT_VERSION, rng_seed):
+            return False
+        files = dict(marker["files"])
+        sizes = {path: Path(world.folder, path).stat().st_size for path in files}
+        return marker["sha256"] == _digest(files) and all(
+            sizes[path] == size for path, (size, _) in files.items()
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
