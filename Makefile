@@ -37,12 +37,13 @@ verify: install ## re-read every byte that the manifests name   [OUT]
 report: install ## write the HTML page, the plots and the dataset card   [OUT]
 	@$(BIN)/python -m pipelines report --out "$(OUT)"
 
-DATA      ?= $(OUT)
-TRAIN_OUT ?= $(DATA)/training
-CONFIG_TRAIN ?= sample
-train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA TRAIN_OUT CONFIG_TRAIN]
-	@$(BIN)/python -m training pretrain --data "$(DATA)" --out "$(TRAIN_OUT)" --config "$(CONFIG_TRAIN)"
-	@$(BIN)/python -m training linear --data "$(DATA)" --out "$(TRAIN_OUT)" --config "$(CONFIG_TRAIN)"
+DATA ?= out/$(notdir $(basename $(SEED)))
+train_out = $(if $(filter command line,$(origin OUT)),$(OUT),$(DATA)/training)
+train_config = $(or $(CONFIG),sample)
+train_set = $(foreach word,$(SET),--set "$(word)")
+train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA OUT CONFIG SET]
+	@$(BIN)/python -m training pretrain --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
+	@$(BIN)/python -m training linear --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
 
 test: $(VENV)/.dev ## everything that CI runs
 	$(BIN)/ruff check .

@@ -7,7 +7,10 @@ import regex
 
 # The grammar of twitter-text, which Instagram and YouTube follow closely enough: letters, marks,
 # decimal digits, and these characters that scripts need inside words.
-_SPECIAL = "_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c\u309b\u309c\u30a0\u30fb\u3003\u0f0b\u0f0c\u00b7"
+_SPECIAL = (
+    "_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c"
+    "\u309b\u309c\u30a0\u30fb\u3003\u0f0b\u0f0c\u00b7"
+)
 _BODY = rf"\p{{L}}\p{{M}}\p{{Nd}}{_SPECIAL}"
 # A URL is consumed whole, so that what follows its '#' is no hashtag. Possessive quantifiers keep
 # both halves linear in the length of a hostile caption.
@@ -74,7 +77,7 @@ def split_hashtag_field(text: str) -> tuple[str, ...]:
     """The hashtags of a column that holds several in one string, in order, without '#' or quotes.
 
     Understood: a JSON list of strings, a printed list (`['a', 'b']`, `{a,b}`), and text separated
-    by '|', else by ',' or ';', else by '#' and spaces. An entry of a separated list may be a phrase.
+    by '|', else by ',' or ';', else by '#' and spaces. An entry may be a phrase, but not there.
 
     Raises:
         HashtagError: a JSON list that holds something other than strings and numbers.

@@ -11,7 +11,7 @@ import importlib
 import itertools
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import nltk
@@ -20,9 +20,12 @@ from nltk.stem.snowball import SnowballStemmer
 
 from labelspace.extract import fold_text
 
+ARTICLES = frozenset(["a", "an", "the"])
 # Never among these: not, up, out, off, down, over. They change what is meant ("push up", "(not in
 # game)"), though common stop lists hold them.
-DROPPABLE_WORDS = frozenset("a an and at by for from in into of on onto or the to with".split())
+DROPPABLE_WORDS = ARTICLES | frozenset(
+    ["and", "at", "by", "for", "from", "in", "into", "of", "on", "onto", "or", "to", "with"]
+)
 FORMS = ("original", "stem", "lemma")
 MAX_LABEL_CHARACTERS = 500
 # Different choices can spell the same string. This many are tried per hashtag allowed, then the
@@ -48,7 +51,7 @@ class LabelHashtags:
     truncated: bool
     """Whether the label has more spellings than were allowed."""
     choices: int
-    """Ways to choose words, forms and order; an upper bound of its hashtags had none been left out."""
+    """Ways to choose words, forms and order: at least as many as it has distinct spellings."""
 
 
 def relevant_hashtags(
@@ -184,7 +187,7 @@ def _choices(spellings: Sequence[Sequence[str]], droppable: Sequence[int]) -> in
 @functools.lru_cache(maxsize=65_536)
 def _word_forms(word: str, forms: tuple[str, ...]) -> tuple[str, ...]:
     """The word's distinct spellings, in the order of `forms`."""
-    known = {"original": str, "stem": stem_word, "lemma": _lemma}
+    known: dict[str, Callable[[str], str]] = {"original": str, "stem": stem_word, "lemma": _lemma}
     unknown = sorted(set(forms) - set(known))
     if unknown or not forms:
         raise LabelError(f"forms must be some of {', '.join(FORMS)}, got {', '.join(unknown)!r}")

@@ -1,158 +1,200 @@
-"""Hashtags -> the seed labels they stand for, one by one and in Arrow batches.
+"""Which labels do these hashtags stand for: exact look-up, one at a time or by the batch.
 
-Look-up is exact: nine of ten substring matches are false (#using is not about singing). In the
-verb_noun space a tag is split into a verb and a noun, so the product is never written out.
+A hashtag matches whole or not at all: nine in ten substring hits are false (#using, #asking). A
+verb+noun hashtag is split in two instead of listing all 3 million of them.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from labelspace.extract import fold_hashtag
-from labelspace.hashtags import relevant_hashtags
-from labelspace.seeds import SeedSet
 
-HashtagTuple = tuple[str, str, str, str | None]
-"""(hashtag, label, role, synset)"""
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """A seed set's hashtags, sorted, and the labels that share one."""
-
-    rows: tuple[HashtagTuple, ...]
-    collisions: tuple[tuple[str, tuple[str, ...]], ...]
-    """(hashtag, its labels) of every hashtag with more than one label; it gives all of them."""
+MATCH_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("labels", pa.list_(pa.string()), nullable=False),
+        pa.field("hashtags", pa.list_(pa.string()), nullable=False),
+    ]
+)
+# RE2's spelling of what fold_hashtag() removes from ASCII.
+_IGNORED_ASCII = r"[_# \t\n\r\v\f\x1c-\x1f]+"
 
 
-def expand_seeds(
-    seeds: SeedSet,
-    *,
-    forms: Sequence[str] = ("original", "stem"),
-    max_hashtags: int = 5000,
-    min_length: int = 1,
-    blocklist: Iterable[str] = (),
-) -> Expansion:
-    """Every hashtag of every label, sorted; short and blocked ones left out."""
-    blocked = {fold_hashtag(tag) for tag in blocklist}
-    rows = sorted(
-        (
-            row
-            for row in _rows(seeds, forms, max_hashtags)
-            if len(row[0]) >= min_length and row[0] not in blocked
-        ),
-        key=lambda row: (row[0], row[1], row[2], row[3] or ""),
-    )
-    labels: dict[str, set[str]] = defaultdict(set)
-    for hashtag, label, role, _ in rows:
-        if role == "label":
-            labels[hashtag].add(label)
-    collisions = ((tag, tuple(sorted(of))) for tag, of in labels.items() if len(of) > 1)
-    return Expansion(tuple(rows), tuple(sorted(collisions)))
+class HashtagLabelRow(Protocol):
+    """What a matcher is built from: a row of the hashtags table has this shape."""
+
+    @property
+    def hashtag(self) -> str:
+        """Folded."""
+
+    @property
+    def label(self) -> str:
+        """The label, or the half of one."""
+
+    @property
+    def role(self) -> str:
+        """`label`, `verb` or `noun`."""
 
 
 class LabelMatcher:
-    """Looks hashtags up; built from (hashtag, label, role) rows."""
+    """The labels of hashtags; built once, then only read, so threads may share it.
 
-    def __init__(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        tables: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for hashtag, label, role in rows:
-            tables[role][hashtag].add(label)
-        self._labels, self._verbs, self._nouns = (
-            {tag: tuple(sorted(of)) for tag, of in tables[role].items()}
-            for role in ("label", "verb", "noun")
-        )
+    >>> from labelspace.expansion import HashtagLabel
+    >>> rows = [("catch", "verb"), ("catching", "verb"), ("fish", "noun")]
+    >>> matcher = LabelMatcher([HashtagLabel(h, h.removesuffix("ing"), role) for h, role in rows])
+    >>> [matcher.labels_of(tag) for tag in ("#CatchingFish", "fish_catch", "fish")]
+    [('catch fish',), ('catch fish',), ()]
+    """
+
+    def __init__(self, rows: Iterable[HashtagLabelRow]) -> None:
+        """Index the rows.
+
+        Raises:
+            ValueError: a role other than `label`, `verb` and `noun`.
+        """
+        by_role: dict[str, dict[str, set[str]]] = {"label": {}, "verb": {}, "noun": {}}
+        for row in rows:
+            if row.role not in by_role:
+                raise ValueError(f"role must be label, verb or noun, got {row.role!r}")
+            by_role[row.role].setdefault(row.hashtag, set()).add(row.label)
+        whole, self._verbs, self._nouns = map(_sorted_labels, by_role.values())
+        self._whole = _LabelIndex.build(whole)
+        self._labels = whole
+        self._verb_lengths = sorted({len(verb) for verb in self._verbs})
+        any_verb = "|".join(map(re.escape, self._verbs))
+        self._verb_at_an_end = f"^(?:{any_verb})|(?:{any_verb})$"
+        self._longest_noun = max(map(len, self._nouns), default=0)
 
     def labels_of(self, hashtag: str) -> tuple[str, ...]:
-        """The labels that a folded hashtag stands for, sorted; empty for most hashtags."""
-        found = self._labels.get(hashtag)
-        if found is not None:
-            return found
-        return self._verb_noun_labels(hashtag) if self._verbs else ()
+        """The labels that one hashtag stands for, sorted; none is the common case.
+
+        `hashtag` may be written in any way that folds to a known one.
+        """
+        return self._labels_of_folded(fold_hashtag(hashtag))
 
     def match_lists(self, hashtags: pa.ListArray) -> pa.RecordBatch:
-        """The rows with a relevant hashtag: `row` (index), `labels` and `hashtags`, both sorted.
+        """The rows of a batch of posts that carry a relevant hashtag.
 
-        Each distinct hashtag of the batch is folded and looked up once.
+        Args:
+            hashtags: list<string>, one list per post, as written; null lists and items match none.
+
+        Returns:
+            One row per matching post, in order (`MATCH_SCHEMA`): its index in the batch, its labels
+            and its relevant hashtags, folded; both sorted and without repeats.
         """
-        encoded = hashtags.flatten().dictionary_encode()
-        folded = [fold_hashtag(tag) if tag else "" for tag in encoded.dictionary.to_pylist()]
-        labels = [self.labels_of(tag) for tag in folded]
-        relevant = np.fromiter((bool(of) for of in labels), bool, len(labels))
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        known = codes >= 0
-        known[known] = relevant[codes[known]] if len(relevant) else False
-        parents = pc.list_parent_indices(hashtags).to_numpy(zero_copy_only=False)[known]
-        return _grouped(parents, codes[known], folded, labels)
+        tags = hashtags.flatten().dictionary_encode()
+        posts = pc.list_parent_indices(hashtags).to_numpy(zero_copy_only=False)
+        folded = fold_hashtags(tags.dictionary)
+        index = self._index_of(folded)
+        key_of_tag = pc.index_in(folded, value_set=index.hashtags).fill_null(-1).to_numpy()
+        tag_of_item = tags.indices.fill_null(len(key_of_tag)).to_numpy()
+        # One slot more: a null item points at it and finds no key.
+        keys = np.append(key_of_tag, -1)[tag_of_item].astype(np.int64)
+        found = keys >= 0
+        return index.group(posts[found].astype(np.int64), keys[found])
 
-    def _verb_noun_labels(self, hashtag: str) -> tuple[str, ...]:
-        found = set()
-        for cut in range(1, len(hashtag)):
-            head, tail = hashtag[:cut], hashtag[cut:]
-            for verb, noun in ((head, tail), (tail, head)):
-                for verb_label in self._verbs.get(verb, ()):
-                    found |= {f"{verb_label} {label}" for label in self._nouns.get(noun, ())}
-        return tuple(sorted(found))
+    def _index_of(self, folded: pa.StringArray) -> "_LabelIndex":
+        if not self._verbs:
+            return self._whole
+        # Arrow's regex passes over most hashtags about ten times as fast as Python would.
+        likely = pc.or_(
+            pc.match_substring_regex(folded, self._verb_at_an_end),
+            pc.is_in(folded, value_set=self._whole.hashtags),
+        )
+        labels = {tag: self._labels_of_folded(tag) for tag in folded.filter(likely).to_pylist()}
+        return _LabelIndex.build({tag: of_tag for tag, of_tag in labels.items() if of_tag})
 
+    def _labels_of_folded(self, tag: str) -> tuple[str, ...]:
+        whole = self._labels.get(tag, ())
+        joined = set(self._split(tag)) if self._verbs else ()
+        return tuple(sorted({*whole, *joined})) if joined else whole
 
-def _rows(seeds: SeedSet, forms: Sequence[str], limit: int) -> Iterable[HashtagTuple]:
-    if seeds.kind == "noun":
-        for label, synset in zip(seeds.labels, seeds.synsets, strict=True):
-            yield label, label, "label", synset
-    elif seeds.kind == "verb":
-        for verb in seeds.labels:
-            yield from ((tag, verb, "label", None) for tag in verb_forms(verb))
-    elif seeds.kind == "verb_noun":
-        for verb in seeds.labels:
-            yield from ((tag, verb, "verb", None) for tag in verb_forms(verb))
-        yield from ((noun, noun, "noun", None) for noun in seeds.nouns)
-    else:
-        for label in seeds.labels:
-            tags = relevant_hashtags(label, forms, max_hashtags=limit)
-            yield from ((tag, label, "label", None) for tag in tags)
-
-
-def verb_forms(verb: str) -> tuple[str, ...]:
-    """A verb as people tag it: the lemma and its form in -ing.
-
-    >>> verb_forms("catch"), verb_forms("ride"), verb_forms("swim")
-    (('catch', 'catching'), ('ride', 'riding'), ('swim', 'swimming', 'swiming'))
-    """
-    return tuple(dict.fromkeys(fold_hashtag(form) for form in (verb, *_gerunds(verb))))
+    def _split(self, tag: str) -> Iterator[str]:
+        """Every verb+noun label that the tag spells, verb first or noun first."""
+        if len(tag) > self._verb_lengths[-1] + self._longest_noun:
+            return
+        verbs, nouns = self._verbs, self._nouns
+        for length in self._verb_lengths:
+            if length >= len(tag):
+                return
+            if (verb := tag[:length]) in verbs and (noun := tag[length:]) in nouns:
+                yield from map(" ".join, itertools.product(verbs[verb], nouns[noun]))
+            if (verb := tag[-length:]) in verbs and (noun := tag[:-length]) in nouns:
+                yield from map(" ".join, itertools.product(verbs[verb], nouns[noun]))
 
 
-def _gerunds(verb: str) -> list[str]:
-    vowels = "aeiou"
-    if verb.endswith("ie"):
-        return [verb[:-2] + "ying"]
-    if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")):
-        return [verb[:-1] + "ing"]
-    short = len(verb) > 2 and verb[-1] not in vowels + "wxyh" and verb[-2] in vowels
-    # Whether the last consonant doubles depends on the stress, which spelling does not show.
-    if short and verb[-3] not in vowels:
-        return [verb + verb[-1] + "ing", verb + "ing"]
-    return [verb + "ing"]
-
-
-def _grouped(
-    parents: np.ndarray, codes: np.ndarray, folded: list[str], labels: list[tuple[str, ...]]
-) -> pa.RecordBatch:
-    rows, starts = np.unique(parents, return_index=True)
-    pieces = np.split(codes, starts[1:]) if len(rows) else []
-    found_labels, found_tags = [], []
-    for piece in pieces:
-        distinct = set(piece.tolist())
-        found_labels.append(sorted({label for code in distinct for label in labels[code]}))
-        found_tags.append(sorted({folded[code] for code in distinct}))
-    strings = pa.list_(pa.string())
-    return pa.record_batch(
-        {
-            "row": pa.array(rows, pa.int64()),
-            "labels": pa.array(found_labels, strings),
-            "hashtags": pa.array(found_tags, strings),
-        }
+def fold_hashtags(tags: pa.StringArray) -> pa.StringArray:
+    """`fold_hashtag` of a whole array without nulls, in Arrow where the text is ASCII."""
+    is_ascii = pc.string_is_ascii(tags)
+    if pc.all(is_ascii).as_py() in (True, None):
+        return _fold_ascii(tags)
+    others = [fold_hashtag(tag) for tag in tags.filter(pc.invert(is_ascii)).to_pylist()]
+    folded = pc.if_else(is_ascii, tags, None)
+    return pc.replace_with_mask(
+        _fold_ascii(folded), pc.invert(is_ascii), pa.array(others, type=tags.type)
     )
+
+
+def _fold_ascii(tags: pa.StringArray) -> pa.StringArray:
+    return pc.replace_substring_regex(pc.ascii_lower(tags), _IGNORED_ASCII, "")
+
+
+def _sorted_labels(labels: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
+    return {hashtag: tuple(sorted(labels[hashtag])) for hashtag in sorted(labels)}
+
+
+@dataclass(frozen=True)
+class _LabelIndex:
+    """Hashtags and their labels as arrays: hashtag k has labels label_ids[starts[k]:starts[k+1]].
+
+    Both texts are sorted, so sorting numbers sorts texts.
+    """
+
+    hashtags: pa.StringArray
+    labels: pa.StringArray
+    starts: NDArray[np.int64]
+    label_ids: NDArray[np.int64]
+
+    @classmethod
+    def build(cls, labels_by_hashtag: Mapping[str, Sequence[str]]) -> "_LabelIndex":
+        hashtags = sorted(labels_by_hashtag)
+        labels = sorted(set(itertools.chain.from_iterable(labels_by_hashtag.values())))
+        position = {label: i for i, label in enumerate(labels)}
+        counts = [len(labels_by_hashtag[hashtag]) for hashtag in hashtags]
+        ids = [position[label] for hashtag in hashtags for label in labels_by_hashtag[hashtag]]
+        return cls(
+            pa.array(hashtags, type=pa.string()),
+            pa.array(labels, type=pa.string()),
+            np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
+            np.array(ids, dtype=np.int64),
+        )
+
+    def group(self, posts: NDArray[np.int64], keys: NDArray[np.int64]) -> pa.RecordBatch:
+        """Pairs of post and hashtag -> one row per post (`MATCH_SCHEMA`)."""
+        rows, hashtags = _group_distinct(posts, keys, self.hashtags)
+        counts = np.diff(self.starts)[keys]
+        # Positions 0..count-1 within each hashtag's run of labels, for all pairs at once.
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        label_ids = self.label_ids[np.repeat(self.starts[keys], counts) + within]
+        _, labels = _group_distinct(np.repeat(posts, counts), label_ids, self.labels)
+        return pa.record_batch([rows, labels, hashtags], schema=MATCH_SCHEMA)
+
+
+def _group_distinct(
+    posts: NDArray[np.int64], values: NDArray[np.int64], texts: pa.StringArray
+) -> tuple[pa.Int64Array, pa.ListArray]:
+    """The distinct posts, sorted, and of each the distinct texts, sorted."""
+    pairs = np.unique(posts * max(len(texts), 1) + values)
+    post_of_pair, values = np.divmod(pairs, max(len(texts), 1))
+    rows, first = np.unique(post_of_pair, return_index=True)
+    offsets = np.append(first, len(pairs)).astype(np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets), texts.take(pa.array(values)))
+    return pa.array(rows, type=pa.int64()), lists

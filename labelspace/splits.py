@@ -1,71 +1,165 @@
-"""Which seconds of which video: `all`, `short`, `long`, `long_center` (paper 4.3.1).
+"""The temporal splits: which seconds of which video, and how many videos of each label (4.3.1).
 
-The three temporal splits have one label space and equally many videos per label, so that only the
-length differs between them.
+`short` and `long` are whole videos of 1-5 s and 55-60 s; `long_center` is the centre 4 s of videos
+of `long`. The label space is the same in all three, and so are the videos per label (budget F1) or,
+as closely as whole videos allow, the minutes per label (budget F2).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from labelspace.sampling import hash_order
+from labelspace.sampling import tail_preserving_quotas
 
-TEMPORAL = ("short", "long", "long_center")
+SPLITS = ("all", "short", "long", "long_center")
+BUDGETS = ("F1", "F2")
 
 
 @dataclass(frozen=True)
-class SplitRules:
-    """Bounds in decoded seconds; a video at a bound is inside."""
+class SplitRule:
+    """Lengths in seconds, bounds included."""
 
-    short_s: tuple[float, ...] = (1.0, 5.0)
-    long_s: tuple[float, ...] = (55.0, 60.5)
+    short_s: tuple[float, float] = (1.0, 5.0)
+    long_s: tuple[float, float] = (55.0, 60.5)
     center_s: float = 4.0
-    budget: str = "F1"
 
-    def is_short(self, duration_s: float) -> bool:
-        """Whether a video may be in `short`."""
-        return self.short_s[0] <= duration_s <= self.short_s[1]
-
-    def is_long(self, duration_s: float) -> bool:
-        """Whether a video may be in `long` and `long_center`."""
-        return self.long_s[0] <= duration_s <= self.long_s[1]
+    def __post_init__(self) -> None:
+        if not 0 < self.short_s[0] <= self.short_s[1] < self.long_s[0] <= self.long_s[1]:
+            raise ValueError(f"short_s must lie below long_s, got {self.short_s} and {self.long_s}")
+        if not 0 < self.center_s <= self.long_s[0]:
+            raise ValueError(f"center_s must fit into every long video, got {self.center_s}")
 
 
-def seconds_of(split: str, duration_s: float, rules: SplitRules) -> tuple[float, float]:
-    """The piece of a video that a split takes, as [start, end) in seconds.
+@dataclass(frozen=True)
+class LabelLengths:
+    """What one label has to fill the splits with."""
 
-    >>> seconds_of("long_center", 60.0, SplitRules())
-    (28.0, 32.0)
+    short_videos: int = 0
+    long_videos: int = 0
+    short_ms: int = 0
+    """All short videos together, in milliseconds: whole numbers add up the same in any order."""
+    long_ms: int = 0
+
+
+@dataclass(frozen=True)
+class LabelQuota:
+    """How many videos of one label each split takes, and what kept it from taking more."""
+
+    label: str
+    short: int
+    long: int
+    long_center: int
+    unused_short: int
+    """Short videos that found no long counterpart (or no room in `max_videos`)."""
+    unused_long: int
+
+    def of(self, split: str) -> int:
+        """The quota of `short`, `long` or `long_center`."""
+        return {"short": self.short, "long": self.long, "long_center": self.long_center}[split]
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """The quotas of every label in the splits' common label space, and the labels outside it."""
+
+    quotas: tuple[LabelQuota, ...]
+    """By label."""
+    unfilled: tuple[LabelQuota, ...]
+    """Labels without a short or a long video, or without room: in none of the three splits."""
+
+
+def length_class(duration_s: float, rule: SplitRule) -> str | None:
+    """`short`, `long`, or None for the lengths between and beyond."""
+    for name, (shortest, longest) in (("short", rule.short_s), ("long", rule.long_s)):
+        if shortest <= duration_s <= longest:
+            return name
+    return None
+
+
+def clip_span(split: str, duration_s: float, rule: SplitRule) -> tuple[float, float] | None:
+    """Start and end in seconds of the piece that a split takes of a video; None if it takes none.
+
+    >>> clip_span("long_center", 58.0, SplitRule())
+    (27.0, 31.0)
+
+    Raises:
+        ValueError: an unknown split.
     """
-    if split != "long_center":
-        return 0.0, duration_s
-    start = max(0.0, round((duration_s - rules.center_s) / 2, 3))
-    return start, min(duration_s, round(start + rules.center_s, 3))
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if split == "all":
+        return (0.0, duration_s)
+    if length_class(duration_s, rule) != split.removesuffix("_center"):
+        return None
+    if split == "long_center":
+        start_s = (duration_s - rule.center_s) / 2
+        return (start_s, start_s + rule.center_s)
+    return (0.0, duration_s)
 
 
-def choose_for_label(
-    videos: Sequence[tuple[str, float]], rules: SplitRules, *, rng_seed: int
-) -> Mapping[str, list[str]]:
-    """One label's videos, given as (key, seconds), for each temporal split.
+def plan_splits(
+    lengths_by_label: Mapping[str, LabelLengths],
+    rule: SplitRule,
+    *,
+    budget: str = "F1",
+    max_videos: int = 0,
+) -> SplitPlan:
+    """How many videos of each label `short`, `long` and `long_center` take.
 
-    Of the short and the long videos equally many are taken, by hash order. Under budget `F2` the
-    splits hold equally many minutes instead: `long` keeps only as many of its videos as have the
-    minutes of its centres, at least one if there is any.
+    F1, equal videos: as many as the label has of both lengths, the same in all three splits.
+    F2, equal minutes: of that many, each split takes what fits into the shortest of the three by
+    the label's mean lengths, rounded to the nearest video and at least one. So `long` holds far
+    fewer videos than the other two.
+
+    Which videos: the first in the random order of `random_subset`, in each length on its own.
+    `long` and `long_center` so share their videos (F1), or the fewer are among the more (F2).
+
+    Args:
+        lengths_by_label: what there is.
+        rule: lengths.
+        budget: `F1` or `F2`.
+        max_videos: per split before F2's minutes, tail labels kept whole; 0 = all.
+
+    Raises:
+        ValueError: an unknown budget.
     """
-    short = _ordered([key for key, s in videos if rules.is_short(s)], "short", rng_seed)
-    long = _ordered([key for key, s in videos if rules.is_long(s)], "long", rng_seed)
-    count = min(len(short), len(long))
-    chosen = {"short": short[:count], "long": long[:count], "long_center": long[:count]}
-    if rules.budget == "F2" and count:
-        lengths = dict(videos)
-        mean_s = sum(lengths[key] for key in long[:count]) / count
-        chosen["long"] = long[: max(1, int(count * rules.center_s / mean_s))]
-    return chosen
+    if budget not in BUDGETS:
+        raise ValueError(f"budget must be F1 or F2, got {budget!r}")
+    pairs = {lb: min(n.short_videos, n.long_videos) for lb, n in lengths_by_label.items()}
+    if max_videos:
+        pairs = tail_preserving_quotas(pairs, max_videos)
+    quotas = [
+        _label_quota(label, lengths_by_label[label], videos, rule if budget == "F2" else None)
+        for label, videos in sorted(pairs.items())
+    ]
+    return SplitPlan(
+        quotas=tuple(quota for quota in quotas if quota.short),
+        unfilled=tuple(quota for quota in quotas if not quota.short),
+    )
 
 
-def choose_by_hash(keys: Sequence[str], count: int, *, rng_seed: int) -> list[str]:
-    """The first `count` keys in hash order; a smaller count gives a subset of a larger one's."""
-    return _ordered(list(keys), "subset", rng_seed)[:count]
+def _label_quota(
+    label: str, lengths: LabelLengths, videos: int, equal_minutes: SplitRule | None
+) -> LabelQuota:
+    short = long = long_center = videos
+    if equal_minutes and videos:
+        center_ms = round(equal_minutes.center_s * 1000)
+        budget = min(
+            lengths.short_ms * videos / lengths.short_videos,
+            lengths.long_ms * videos / lengths.long_videos,
+            center_ms * videos,
+        )
+        short = _videos_in(budget * lengths.short_videos, lengths.short_ms)
+        long = _videos_in(budget * lengths.long_videos, lengths.long_ms)
+        long_center = _videos_in(budget, center_ms)
+    return LabelQuota(
+        label,
+        short,
+        long,
+        long_center,
+        unused_short=lengths.short_videos - short,
+        unused_long=lengths.long_videos - max(long, long_center),
+    )
 
 
-def _ordered(keys: list[str], purpose: str, rng_seed: int) -> list[str]:
-    return sorted(keys, key=lambda key: (hash_order(key, rng_seed=rng_seed, purpose=purpose), key))
+def _videos_in(budget: float, length: int) -> int:
+    return max(1, round(budget / length))

@@ -15,6 +15,7 @@ from formats.shards import ShardError
 from formats.storage import StorageError
 from formats.tables import TableError
 from labelspace.extract import HashtagError
+from labelspace.hashtags import LabelError
 from labelspace.seeds import SeedError
 from pipelines.catalogs import CatalogError
 from pipelines.options import Options
@@ -30,6 +31,7 @@ EXPECTED = (
     CatalogError,
     HashtagError,
     JobError,
+    LabelError,
     SeedError,
     SettingsError,
     ShardError,
@@ -40,8 +42,8 @@ EXPECTED = (
 
 def main(words: Sequence[str]) -> int:
     """Run one command; return the exit code. Expected trouble is one sentence on stderr."""
-    # Beam warns on the root logger while it is imported without its cloud extras.
-    logging.getLogger().setLevel(logging.ERROR)
+    # Beam logs every worker's traceback; the error itself reaches us and is told once.
+    logging.getLogger().setLevel(logging.CRITICAL)
     arguments = _parser().parse_args(words)
     try:
         arguments.command(arguments)

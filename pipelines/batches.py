@@ -7,7 +7,7 @@ tables it joins. So memory is that of the largest bucket; raise `run.buckets` wi
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -206,7 +206,7 @@ class WriteCounts(beam.PTransform):
             counts
             | "Sum" >> beam.CombinePerKey(sum)
             | "ToDict" >> combiners.ToDict()
-            | "WriteJson" >> beam.Map(_write_json, self.path)
+            | "WriteJson" >> beam.Map(write_json, self.path)
         )
 
 
@@ -215,7 +215,8 @@ def read_counts(path: str) -> Counter[str]:
     return Counter(json.loads(Path(path).read_text()))
 
 
-def _write_json(counts: dict[str, int], path: str) -> str:
+def write_json(counts: Mapping[str, int], path: str) -> str:
+    """Write counts for `read_counts`; return the path."""
     write_text(path, json.dumps(counts, sort_keys=True) + "\n")
     return path
 

@@ -2,14 +2,16 @@
 
 import apache_beam as beam
 
-from formats.tables import HashtagRow, read_rows, write_rows
-from labelspace.matching import expand_seeds
+from formats.tables import HashtagRow, write_rows
+from labelspace.expansion import expand_seeds
 from labelspace.seeds import load_seeds
+from pipelines.batches import read_counts, write_json
 from pipelines.engine import Engine
 from pipelines.options import ExpandOptions
 from pipelines.run import Job, JobError, Outcome
 
 TABLE = "hashtags.parquet"
+COUNTS = "hashtags.json"
 
 
 def run(job: Job) -> Outcome:
@@ -24,10 +26,10 @@ def run(job: Job) -> Outcome:
         _ = seeds | "Expand" >> ExpandSeeds(job.path(), job.options.expand)
 
     Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
-    rows = list(read_rows(job.path(TABLE), HashtagRow))
-    if not rows:
+    counts = read_counts(job.path(COUNTS))
+    if not counts["hashtags"]:
         raise JobError(f"seed set {job.seed!r} leaves no hashtag; loosen [expand]")
-    return Outcome({"labels": len({row.label for row in rows}), "hashtags": len(rows)})
+    return Outcome(dict(counts))
 
 
 class ExpandSeeds(beam.PTransform):
@@ -42,7 +44,7 @@ class ExpandSeeds(beam.PTransform):
 
 
 def write_hashtags(seed: str, out: str, options: ExpandOptions) -> str:
-    """Write the seed set's hashtags, sorted, and return the table's path."""
+    """Write the seed set's hashtags, sorted, and the counts; return the table's path."""
     expansion = expand_seeds(
         load_seeds(seed),
         forms=options.forms,
@@ -52,4 +54,12 @@ def write_hashtags(seed: str, out: str, options: ExpandOptions) -> str:
     )
     path = f"{out}/{TABLE}"
     write_rows(path, (HashtagRow(*row) for row in expansion.rows), HashtagRow)
+    counts = {
+        "labels": len({row.label for row in expansion.rows}),
+        "hashtags": len({row.hashtag for row in expansion.rows}),
+        "shared": len(expansion.collisions),
+        "labels_truncated": len(expansion.truncated),
+        "labels_without": len(expansion.without_hashtags),
+    }
+    write_json(counts, f"{out}/{COUNTS}")
     return path

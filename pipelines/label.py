@@ -19,7 +19,7 @@ from formats.tables import (
     write_rows,
 )
 from labelspace.sampling import assign_label, square_root_repeats
-from labelspace.space import LabelSpace
+from labelspace.space import LabelSpace, build_label_space
 from pipelines import deduplicate, fetch, match
 from pipelines.batches import WriteRows, part_files, rows_of
 from pipelines.engine import Engine
@@ -127,7 +127,9 @@ class Assignment:
     duration_s: float
 
 
-def find_candidates(_bucket: int, tables: dict[str, Iterable[pa.RecordBatch]]) -> Iterator[Candidate]:
+def find_candidates(
+    _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]]
+) -> Iterator[Candidate]:
     """Yield a bucket's stored videos that are no duplicates."""
     videos = latest_videos(tables[fetch.TABLE])
     duplicates = keys_of(tables[deduplicate.TABLE])
@@ -139,14 +141,12 @@ def find_candidates(_bucket: int, tables: dict[str, Iterable[pa.RecordBatch]]) -
 
 def make_space(counts: Mapping[str, int], options: LabelOptions) -> LabelSpace:
     """The labels that enough videos carry."""
-    return LabelSpace.from_counts(
-        counts, min_videos=options.min_videos, max_labels=options.max_labels
-    )
+    return build_label_space(counts, min_videos=options.min_videos, max_labels=options.max_labels)
 
 
 def assign(row: Candidate, space: LabelSpace, *, rng_seed: int) -> Iterator[Assignment]:
     """Yield the video with one of its kept labels, or nothing if none was kept."""
-    kept = tuple(label for label in row.labels if label in space)
+    kept = tuple(label for label in row.labels if space.label_id(label) is not None)
     if kept:
         label = assign_label(row.row_key, kept, rng_seed=rng_seed)
         yield Assignment(row.row_key, row.video_id, label, kept, row.duration_s)
@@ -154,11 +154,13 @@ def assign(row: Candidate, space: LabelSpace, *, rng_seed: int) -> Iterator[Assi
 
 def to_labelled(row: Assignment, space: LabelSpace, counts: Mapping[str, int]) -> LabelledRow:
     """The table's row; `repeats` follows from the label's videos."""
+    found = ((label, space.label_id(label)) for label in row.labels)
+    ids = {label: label_id for label, label_id in found if label_id is not None}
     return LabelledRow(
         row.row_key,
         row.video_id,
-        space.label_id(row.label),
-        tuple(sorted(space.label_id(label) for label in row.labels)),
+        ids[row.label],
+        tuple(sorted(ids.values())),
         row.duration_s,
         square_root_repeats(counts)[row.label],
     )

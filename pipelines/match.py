@@ -160,8 +160,7 @@ def write_matches(
 @functools.lru_cache(maxsize=2)
 def _matcher(hashtags: str, _modified_ns: int) -> LabelMatcher:
     """The matcher of a table of hashtags, built once per worker process."""
-    rows = ((row.hashtag, row.label, row.role) for row in read_rows(hashtags, HashtagRow))
-    return LabelMatcher(rows)
+    return LabelMatcher(read_rows(hashtags, HashtagRow))
 
 
 def _same(element: tuple[int, pa.RecordBatch]) -> tuple[int, pa.RecordBatch]:

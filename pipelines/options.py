@@ -171,6 +171,8 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         _at_least(self, center_s=0.1, max_videos=0)
+        if len(self.short_s) != 2 or len(self.long_s) != 2:
+            raise ValueError("short_s and long_s are two numbers each: from, to")
         if self.sampling not in ("tail_preserving", "random"):
             raise ValueError(f"sampling must be tail_preserving or random, got {self.sampling!r}")
         if self.budget not in ("F1", "F2"):

@@ -42,7 +42,7 @@ class Stage:
 
 
 STAGES: Mapping[str, Stage] = {
-    "expand": Stage((), ("expand",), ("hashtags.parquet",)),
+    "expand": Stage((), ("expand",), ("hashtags.parquet", "hashtags.json")),
     "match": Stage(("expand",), ("run", "match"), ("matches",)),
     "targets": Stage((), ("run", "targets", "fetch"), ("targets", "target_shards")),
     "fetch": Stage(("match",), ("run", "fetch"), ("videos",), appends=True),
@@ -208,7 +208,8 @@ def _fingerprints(paths: tuple[str, ...] | list[str]) -> list[tuple[str, int, in
 
 
 def _seed_digest(seed: str) -> str:
-    return digest_of(load_seeds(seed).labels)
+    seeds = load_seeds(seed)
+    return digest_of(seeds.joined, [list(vars(one).values()) for one in seeds.seeds])
 
 
 def _commit(stage: str, job: Job, key: str, done: tuple[float, dict[str, int]]) -> StageRecord:

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from formats.shards import digest_of
 from formats.tables import ClipRow, LabelledRow, LabelRow, count_rows, from_batch, read_rows
-from labelspace.sampling import hash_order, tail_preserving_quotas
-from labelspace.splits import SplitRules, choose_by_hash, choose_for_label, seconds_of
+from labelspace.sampling import hash_order, random_subset, tail_preserving_quotas
+from labelspace.splits import LabelLengths, SplitRule, clip_span, length_class, plan_splits
 from pipelines import label
 from pipelines.batches import ReadTable, WriteRows, names, on_pairs, part_files
 from pipelines.engine import Engine
-from pipelines.options import Options
+from pipelines.options import Options, SplitOptions
 from pipelines.run import Job, Outcome
 
 TABLE = "clips"
@@ -92,19 +92,54 @@ def choose_clips(
     """Yield (split, clip) of one label's videos."""
     rows = {row.row_key: row for batch in batches for row in from_batch(batch, LabelledRow)}
     rng_seed, split = options.run.rng_seed, options.split
-    rules = SplitRules(split.short_s, split.long_s, split.center_s, split.budget)
-    lengths = [(key, row.duration_s) for key, row in sorted(rows.items())]
-    chosen = dict(choose_for_label(lengths, rules, rng_seed=rng_seed))
+    rule = split_rule(options.split)
     quota = len(rows) if quotas is None else quotas[_label_id]
-    chosen["all"] = choose_by_hash(sorted(rows), quota, rng_seed=rng_seed)
+    chosen = {"all": random_subset(rows, quota, rng_seed=rng_seed)}
+    chosen |= choose_temporal({key: row.duration_s for key, row in rows.items()}, options)
     for name in split.splits:
         for key in chosen[name]:
-            yield name, to_clip(rows[key], name, rules)
+            span = clip_span(name, rows[key].duration_s, rule)
+            if span is not None:
+                yield name, to_clip(rows[key], name, span)
 
 
-def to_clip(row: LabelledRow, split: str, rules: SplitRules) -> ClipRow:
+def choose_temporal(lengths_s: Mapping[str, float], options: Options) -> dict[str, list[str]]:
+    """The videos of one label, given as key -> seconds, in `short`, `long` and `long_center`.
+
+    Quotas of one label do not depend on another's, so they are planned where its videos are.
+    """
+    rule = split_rule(options.split)
+    by_class: dict[str, list[str]] = {"short": [], "long": []}
+    for key, seconds in sorted(lengths_s.items()):
+        name = length_class(seconds, rule)
+        if name is not None:
+            by_class[name].append(key)
+    milliseconds = {
+        name: sum(round(1000 * lengths_s[key]) for key in keys) for name, keys in by_class.items()
+    }
+    have = LabelLengths(
+        len(by_class["short"]), len(by_class["long"]), milliseconds["short"], milliseconds["long"]
+    )
+    plan = plan_splits({"": have}, rule, budget=options.split.budget)
+    return {
+        name: random_subset(
+            by_class[name.removesuffix("_center")],
+            sum(quota.of(name) for quota in plan.quotas),
+            rng_seed=options.run.rng_seed,
+        )
+        for name in ("short", "long", "long_center")
+    }
+
+
+def split_rule(options: SplitOptions) -> SplitRule:
+    """The bounds of the temporal splits."""
+    (short_from, short_to), (long_from, long_to) = options.short_s, options.long_s
+    return SplitRule((short_from, short_to), (long_from, long_to), options.center_s)
+
+
+def to_clip(row: LabelledRow, split: str, span_s: tuple[float, float]) -> ClipRow:
     """A video's clip in a split; its id depends on the video, the split and the seconds alone."""
-    start_s, end_s = seconds_of(split, row.duration_s, rules)
+    start_s, end_s = round(span_s[0], 6), round(span_s[1], 6)
     clip_id = digest_of(row.row_key, split, start_s, end_s)[:32]
     return ClipRow(clip_id, row.row_key, row.video_id, row.label_id, start_s, end_s, row.repeats)
 

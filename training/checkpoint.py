@@ -1,6 +1,7 @@
 """A training run at rest: weights, optimiser, position; whole under its name or not there."""
 
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,16 @@ from training.options import Options, from_sections
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = 1
-# What `torch.load` and a dictionary with other keys raise.
-_NOT_OURS = (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError, ValueError)
+# What `torch.load` raises on damaged bytes, and a dictionary with other keys.
+_NOT_OURS = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class CheckpointError(Exception):
@@ -62,6 +71,8 @@ def load_checkpoint(path: str) -> Checkpoint:
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no checkpoint there")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: not a checkpoint of ours: cut short or another format")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**{**content, "options": from_sections(content["options"])})

@@ -20,7 +20,9 @@ def test_every_spelling_is_a_relevant_hashtag(label):
 
 
 def test_chatter_stands_for_no_kinetics_label():
-    relevant = {tag for label in load_seeds("kinetics").labels for tag in relevant_hashtags(label)}
+    relevant = {
+        tag for seed in load_seeds("kinetics").seeds for tag in relevant_hashtags(seed.label)
+    }
     chatter = {tag for text in CHATTER_TAGS for tag in hashtags("#" + text)}
     assert chatter and not chatter & relevant
 

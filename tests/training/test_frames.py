@@ -1,0 +1,76 @@
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.training.moving_clips import draw_motion, encode
+from training.frames import Frames, StoredVideo, VideoError
+
+
+def decode_all(content: bytes, height: int, width: int) -> Frames:
+    with av.open(io.BytesIO(content), "r") as container:
+        return np.stack(
+            [
+                frame.reformat(width, height, "rgb24", interpolation="FAST_BILINEAR").to_ndarray()
+                for frame in container.decode(video=0)
+            ]
+        )
+
+
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+@pytest.mark.parametrize("start", [0, 5, 11, 12, 13, 25, 32])
+def test_frames_from_anywhere_are_those_of_a_sequential_decode(start: int, b_frames: str) -> None:
+    content = encode(draw_motion("right", 40, 0), bf=b_frames)
+    video = StoredVideo(content)
+    numbers = list(range(start, start + 8))
+    wanted = decode_all(content, 24, 34)[numbers]
+    assert video.num_frames == 40
+    np.testing.assert_array_equal(video.frames(numbers, 24, 34), wanted)
+
+
+def test_frames_may_be_asked_for_in_any_order_and_twice() -> None:
+    content = encode(draw_motion("left", 30, 0))
+    numbers = [20, 3, 3, 29]
+    wanted = decode_all(content, 48, 64)[numbers]
+    np.testing.assert_array_equal(StoredVideo(content).frames(numbers, 48, 64), wanted)
+
+
+def test_the_frame_rate_is_the_mean_distance_of_frames() -> None:
+    assert StoredVideo(encode(draw_motion("left", 30, 0), fps=24)).fps == pytest.approx(24)
+    assert StoredVideo(encode(draw_motion("left", 1, 0))).fps == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", bytes(4096)])
+def test_what_is_no_mp4_is_refused(content: bytes) -> None:
+    with pytest.raises(VideoError, match="not an mp4 video"):
+        StoredVideo(content)
+
+
+def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "other.mp4").write_bytes(encode(draw_motion("left", 5, 0)))
+    playlist = f"ffconcat version 1.0\nfile {tmp_path}/other.mp4\n"
+    with pytest.raises(VideoError, match="not an mp4 video"):
+        StoredVideo(playlist.encode())
+
+
+def test_a_sound_file_is_refused() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    with pytest.raises(VideoError, match="not an mp4 video"):
+        StoredVideo(file.getvalue())
+
+
+def test_a_frame_that_does_not_decode_is_named() -> None:
+    content = bytearray(encode(draw_motion("left", 24, 0)))
+    start = content.index(b"mdat") + 4
+    length = int.from_bytes(content[start - 8 : start - 4], "big") - 8
+    content[start : start + length] = bytes(length)
+    with pytest.raises(VideoError, match="cannot be decoded|no picture for frame 0"):
+        StoredVideo(bytes(content)).frames(range(8), 24, 32)

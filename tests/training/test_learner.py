@@ -1,0 +1,108 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from training.clips import Batch
+from training.learner import (
+    Learner,
+    TrainingError,
+    build_model,
+    forward,
+    parameter_groups,
+    use_device,
+)
+from training.models.networks import VideoResNet
+from training.options import ModelOptions, TrainOptions
+from training.transforms import normalise
+
+TINY = ModelOptions(depth=18, width=4)
+CPU = torch.device("cpu")
+
+
+def batch(size: int = 4) -> Batch:
+    pixels = torch.randint(
+        256, (size, 4, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    return Batch(pixels, torch.arange(size) % 2, tuple("abcd"[:size]))
+
+
+def test_the_same_seed_builds_the_same_network_whatever_ran_before() -> None:
+    first = build_model(TINY, 3, 5).state_dict()
+    torch.rand(7)
+    second, other = build_model(TINY, 3, 5).state_dict(), build_model(TINY, 3, 6).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["fc.weight"], other["fc.weight"])
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("r3d", (3, 7, 7)), ("r2d", (1, 7, 7))])
+def test_the_kind_says_which_network(kind: str, shape: tuple[int, ...]) -> None:
+    model = build_model(ModelOptions(kind=kind, depth=18, width=4), 3, 0)
+    assert tuple(model.state_dict()["stem.0.weight"].shape[2:]) == shape
+
+
+def test_weights_and_batch_norm_scales_decay_but_biases_do_not() -> None:
+    model = build_model(TINY, 3, 0)
+    decayed, spared = parameter_groups(model, 0.005)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.005, 0.0)
+    spared_names = {names[id(p)] for p in spared["params"]}  # type: ignore[attr-defined]
+    norms = {n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm3d)}
+    assert spared_names == {"fc.bias", *(f"{norm}.bias" for norm in norms)}
+    assert len(decayed["params"]) + len(spared_names) == len(names)  # type: ignore[arg-type]
+
+
+def test_a_step_is_nesterovs_by_the_book() -> None:
+    options = TrainOptions(
+        clips=100, batch_size=4, lr=0.1, lr_batch_size=4, reductions=0, warmup_clips=0
+    )
+    learner = Learner(build_model(TINY, 2, 0), options, CPU)
+    bias = learner.model.fc.bias
+    value, momentum = bias.detach().clone(), torch.zeros_like(bias)
+    for step in range(3):
+        copy = build_model(TINY, 2, 0)
+        copy.load_state_dict(learner.model.state_dict())
+        loss = functional.cross_entropy(
+            copy.train()(normalise(batch().frames_BTHWC)), batch().label_id_B
+        )
+        (gradient,) = torch.autograd.grad(loss, [copy.fc.bias])
+        momentum = 0.9 * momentum + gradient
+        value = value - 0.1 * (gradient + 0.9 * momentum)
+        assert learner.learn(batch(), step) == pytest.approx(float(loss.detach()), rel=1e-4)
+        torch.testing.assert_close(bias.detach(), value, rtol=1e-4, atol=1e-6)
+
+
+def test_every_step_uses_the_schedules_rate() -> None:
+    options = TrainOptions(
+        clips=16, batch_size=4, lr=0.8, lr_batch_size=32, reductions=1, warmup_clips=8
+    )
+    learner = Learner(build_model(TINY, 2, 0), options, CPU)
+    rates = []
+    for step in range(4):
+        learner.learn(batch(), step)
+        rates.append({group["lr"] for group in learner.optimiser.param_groups})
+    assert rates == [{0.05}, {0.1}, {0.05}, {0.05}]
+
+
+def test_a_loss_that_is_not_finite_stops_training() -> None:
+    learner = Learner(build_model(TINY, 2, 0), TrainOptions(), CPU)
+    nn.init.constant_(learner.model.fc.bias, float("inf"))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 3: lower train.lr"):
+        learner.learn(batch(), 3)
+
+
+def test_half_precision_gives_nearly_the_same_logits_in_float32() -> None:
+    model: VideoResNet = build_model(TINY, 2, 0).eval()
+    with torch.inference_mode():
+        full = forward(model, batch().frames_BTHWC, "float32", features=True)
+        half = forward(model, batch().frames_BTHWC, "bfloat16", features=True)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, rtol=0.05, atol=0.05 * float(full.abs().max()))
+
+
+def test_threads_are_those_asked_for() -> None:
+    before = torch.get_num_threads()
+    device = use_device(1)
+    assert torch.get_num_threads() == 1
+    assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(before)

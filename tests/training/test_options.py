@@ -1,0 +1,62 @@
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from formats.settings import SettingsError
+from training.options import CONFIGS, Options, from_sections, load_options
+
+
+def test_every_config_loads() -> None:
+    names = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+    assert names == ["ig-kinetics-34-32f", "ig-kinetics-34-8f", "sample"]
+    assert all(load_options(name, []) for name in names)
+
+
+@pytest.mark.parametrize(("frames", "per_gpu", "batch"), [(8, 16, 2048), (32, 6, 768)])
+def test_the_papers_configs_are_the_papers(frames: int, per_gpu: int, batch: int) -> None:
+    options = load_options(f"ig-kinetics-34-{frames}f", [])
+    model, clips, train = options.model, options.clips, options.train
+    assert (model.kind, model.depth, model.width) == ("r2plus1d", 34, 64)
+    assert (clips.num_frames, clips.height, clips.width, clips.crop) == (frames, 128, 171, 112)
+    assert (clips.fps, clips.mirror, options.evaluate.clips) == (0, True, 10)
+    assert (train.clips, train.lr, train.reductions) == (490_000_000, 0.192, 13)
+    assert (train.lr_factor, train.batch_size, train.lr_batch_size) == (0.5, per_gpu, batch)
+
+
+def test_a_file_of_the_users_is_a_config_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[model]\ndepth = 18\n")
+    assert load_options(str(tmp_path / "mine.toml"), []).model.depth == 18
+
+
+def test_options_survive_being_taken_apart() -> None:
+    options = load_options("sample", ["train.lr=0.5", "evaluate.linear_c=1,2"])
+    assert from_sections(asdict(options)) == options
+
+
+@pytest.mark.parametrize("sections", [{}, {**asdict(Options()), "model": {"colour": 1}}])
+def test_options_of_another_version_are_refused(sections: dict[str, dict[str, object]]) -> None:
+    with pytest.raises(ValueError, match="options of another version"):
+        from_sections(sections)
+
+
+@pytest.mark.parametrize(
+    ("config", "word", "message"),
+    [
+        ("sampel", "", "'sampel' is no config; known: ig-kinetics-34-32f"),
+        ("sample", "train.lrr=1", "'lrr' is no option of [train]; did you mean 'lr'?"),
+        ("sample", "model.kind=i3d", "kind must be r2plus1d or r3d or r2d, got 'i3d'"),
+        ("sample", "model.midplanes=x", "midplanes must be paper or torchvision, got 'x'"),
+        ("sample", "clips.verify=no", "verify must be full or size, got 'no'"),
+        ("sample", "clips.workers=2", "cache_mib needs workers = 0"),
+        ("sample", "clips.crop=500", "height must be at least 500"),
+        ("sample", "train.precision=int8", "precision must be float32 or bfloat16, got 'int8'"),
+        ("sample", "train.batch_size=0", "batch_size must be at least 1, got 0"),
+        ("sample", "evaluate.linear_c=0", "linear_c must be positive numbers"),
+        ("sample", "evaluate.holdout_fraction=1", "holdout_fraction must be in (0, 1)"),
+    ],
+)
+def test_a_refused_option_is_named(config: str, word: str, message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_options(config, [word] if word else [])
+    assert message in str(caught.value)

@@ -1,0 +1,134 @@
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from formats.shards import ShardError, read_manifest, write_manifest
+from tests.training.moving_clips import write_split
+from training.draws import ClipFacts
+from training.samples import open_split, read_facts, read_videos
+
+CLIPS = [("aa", b"first", 0, 1.5), ("bb", b"second", 2, 1.0), ("cc", b"third", 1, 0.0)]
+
+
+def damage(folder: str) -> Path:
+    """Flip one bit in the middle of a shard's first video."""
+    path = Path(folder) / "shard-00000.tar"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"first")] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def test_facts_and_videos_come_out_as_they_went_in(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS, clips_per_shard=2)
+    manifest = open_split(folder)
+    assert [read_facts(folder, shard, 3) for shard in manifest.shards] == [
+        [ClipFacts("aa", 0, 1.5), ClipFacts("bb", 2, 1.0)],
+        [ClipFacts("cc", 1, 0.0)],
+    ]
+    assert list(read_videos(folder, manifest.shards[0], {"bb", "cc"})) == [("bb", b"second")]
+
+
+def test_a_split_without_a_manifest_was_never_finished(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    (tmp_path / "all" / "MANIFEST.json").unlink()
+    with pytest.raises(ShardError, match="was never finished"):
+        open_split(folder)
+
+
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="a split without clips"):
+        open_split(write_split(tmp_path / "all", []))
+
+
+def test_a_flipped_bit_is_found_before_training(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    damage(folder)
+    with pytest.raises(ShardError, match=r"shard-00000.tar: its bytes changed"):
+        open_split(folder)
+
+
+@pytest.mark.parametrize("verify", ["full", "size"])
+def test_a_cut_shard_is_refused(tmp_path: Path, verify: str) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    path = tmp_path / "all" / "shard-00000.tar"
+    path.write_bytes(path.read_bytes()[:-512])
+    with pytest.raises(ShardError, match="bytes, the manifest says"):
+        open_split(folder, verify)
+
+
+@pytest.mark.parametrize("verify", ["full", "size"])
+def test_a_missing_shard_is_refused(tmp_path: Path, verify: str) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    (tmp_path / "all" / "shard-00000.tar").unlink()
+    with pytest.raises(ShardError, match="named by the manifest but not there"):
+        open_split(folder, verify)
+
+
+def test_a_wrong_number_of_clips_is_refused(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    content = json.loads((tmp_path / "all" / "MANIFEST.json").read_text())
+    content["shards"][0]["clips"] = 4
+    (tmp_path / "all" / "MANIFEST.json").write_text(json.dumps(content))
+    with pytest.raises(ShardError, match="3 clips, the manifest says 4"):
+        open_split(folder)
+    with pytest.raises(ShardError, match="3 clips, the manifest says 4"):
+        read_facts(folder, open_split(folder, "size").shards[0], 3)
+
+
+@pytest.mark.parametrize(
+    ("label_id", "repeats"), [(3, 1.0), (-1, 1.0), (True, 1.0), (0, float("nan")), (0, -1.0)]
+)
+def test_facts_that_cannot_be_true_are_refused(
+    tmp_path: Path, label_id: int, repeats: float
+) -> None:
+    folder = write_split(tmp_path / "all", [("aa", b"", label_id, repeats)])
+    with pytest.raises(ShardError, match="clip aa has label_id"):
+        read_facts(folder, read_manifest(folder).shards[0], 3)
+
+
+def test_facts_that_are_not_json_objects_are_refused(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS[:1])
+    path = tmp_path / "all" / "shard-00000.tar"
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("aa.json")
+        info.size = 2
+        tar.addfile(info, io.BytesIO(b"[]"))
+    with pytest.raises(ShardError, match="clip aa has no usable facts"):
+        read_facts(folder, read_manifest(folder).shards[0], 3)
+
+
+def test_no_member_but_ours_is_looked_at(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS[:1])
+    with tarfile.open(tmp_path / "all" / "shard-00000.tar", "a") as tar:
+        for name in ("aa.pyd", "aa.pth", "pipe:true.mp4.pkl", "aa.json.pkl"):
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"evil"))
+    (shard,) = read_manifest(folder).shards
+    assert read_facts(folder, shard, 3) == [ClipFacts("aa", 0, 1.5)]
+    assert list(read_videos(folder, shard, {"aa"})) == [("aa", b"first")]
+
+
+def test_a_shard_is_opened_as_a_file_whatever_its_name_says(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    folder = tmp_path / "all"
+    write_split(folder, CLIPS)
+    name = f"pipe:touch {marker.name}"
+    (folder / "shard-00000.tar").rename(folder / name)
+    manifest = read_manifest(str(folder))
+    entry = type(manifest.shards[0])(name, *list(vars(manifest.shards[0]).values())[1:])
+    write_manifest(str(folder), type(manifest)(**{**vars(manifest), "shards": (entry,)}))
+    assert len(read_facts(str(folder), open_split(str(folder)).shards[0], 3)) == 3
+    assert not marker.exists()
+
+
+def test_a_shard_that_vanishes_is_an_error_of_its_own(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    (shard,) = open_split(folder).shards
+    (tmp_path / "all" / "shard-00000.tar").unlink()
+    with pytest.raises(ShardError, match="cannot be read"):
+        read_facts(folder, shard, 3)
