@@ -19,7 +19,16 @@ from labelspace.hashtags import LabelError
 from labelspace.seeds import SeedError
 from pipelines.catalogs import CatalogError
 from pipelines.options import Options
-from pipelines.run import STAGES, Job, JobError, StageRecord, exclusive, run_stage, write_config
+from pipelines.run import (
+    LOCAL,
+    STAGES,
+    Job,
+    JobError,
+    StageRecord,
+    exclusive,
+    run_stage,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from pipelines.summary import Summary
@@ -42,9 +51,10 @@ EXPECTED = (
 
 def main(words: Sequence[str]) -> int:
     """Run one command; return the exit code. Expected trouble is one sentence on stderr."""
-    # Beam logs every worker's traceback; the error itself reaches us and is told once.
-    logging.getLogger().setLevel(logging.CRITICAL)
     arguments = _parser().parse_args(words)
+    if getattr(arguments, "runner", LOCAL) == LOCAL:
+        # Beam logs every worker's traceback; the error itself reaches us and is told once.
+        logging.disable(logging.ERROR)
     try:
         arguments.command(arguments)
     except EXPECTED as error:
@@ -100,7 +110,7 @@ def _job_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--set", action="append", default=[], help="section.option=value", dest="words"
     )
-    verb.add_argument("--runner", default="local", help="local, or the name of a Beam runner")
+    verb.add_argument("--runner", default=LOCAL, help="local, or the name of a Beam runner")
     verb.add_argument("beam", nargs="*", help="after --: arguments for Beam")
 
 

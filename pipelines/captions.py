@@ -25,6 +25,16 @@ _WORDS: Mapping[str, Forms] = MappingProxyType(
 )
 """Each word of a label: as it is, and its Snowball stem where that differs (paper 3.1)."""
 
+_THINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "shooting basketball": "basketball",
+        "driving car": "sportscar",
+        "swinging on something": "swing",
+        "skiing slalom": "alp",
+    }
+)
+"""A thing in the film that some people tag beside the action; a noun, and no Kinetics label."""
+
 _DROPPABLE = frozenset({"on"})
 CHATTER_TAGS = (
     "fyp", "nature", "viral", "foryou", "explorepage", "goodvibes", "weekend", "sunsetlover",
@@ -63,6 +73,7 @@ def caption(labels: Sequence[str], rng: np.random.Generator) -> str:
     chatter = rng.choice(len(CHATTER_TAGS), int(rng.integers(1, 4)), replace=False)
     tags = [relevant_tag(label, rng) for label in labels]
     tags += ["#" + CHATTER_TAGS[int(index)] for index in chatter]
+    tags += [f"#{_THINGS[label]}" for label in labels if label in _THINGS and rng.random() < 0.6]
     order = rng.permutation(len(tags))
     text = _TEXTS[int(rng.integers(len(_TEXTS)))]
     joined = " ".join(tags[int(index)] for index in order)

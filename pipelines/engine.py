@@ -4,10 +4,12 @@ Locally that is FnApiRunner, never the plain DirectRunner: the latter first trie
 another engine, and which engine it ends up with depends on the transforms used.
 """
 
+import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from threading import Lock
 from typing import Never
@@ -19,9 +21,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from tqdm import tqdm
 
-from pipelines.run import JobError
-
-LOCAL = "local"
+from pipelines.run import LOCAL, JobError
 
 # What a worker's exception looks like once the engine has turned it into text. Errors of our own
 # are expected trouble and become one sentence; anything else is a bug and keeps its traceback.
@@ -49,12 +49,18 @@ class Engine:
         """
         options = PipelineOptions(self._arguments())
         runner = _local_runner(options) if self.runner == LOCAL else self.runner
+        # A local worker prints its traceback by itself; of our own errors one sentence is enough.
+        said = io.StringIO()
         try:
-            with beam.Pipeline(runner=runner, options=options) as pipeline:
+            with (
+                _quiet(said if self.runner == LOCAL else None),
+                beam.Pipeline(runner=runner, options=options) as pipeline,
+            ):
                 build(pipeline)
         except RuntimeError as error:
             ours = _OURS.findall(str(error))
             if not ours:
+                sys.stderr.write(said.getvalue())
                 raise
             raise JobError(ours[-1]) from error
 
@@ -72,6 +78,16 @@ def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
     return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+
+
+@contextmanager
+def _quiet(buffer: io.StringIO | None) -> Iterator[None]:
+    """Keep what is written to stderr in the buffer; a progress bar that is on still shows."""
+    if buffer is None:
+        yield
+        return
+    with redirect_stderr(buffer):
+        yield
 
 
 class _Progress:

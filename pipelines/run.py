@@ -25,6 +25,10 @@ from pipelines.options import Options
 FORMAT = 1
 
 
+# The engine that runs in this process; any other is a Beam runner's name.
+LOCAL = "local"
+
+
 class JobError(Exception):
     """The job cannot go on; the message says what, where and what to do."""
 
@@ -66,7 +70,7 @@ class Job:
     catalog: str | None = None
     targets: tuple[str, ...] = ()
     """Tables of target videos; the file's stem is the target set's name."""
-    runner: str = "local"
+    runner: str = LOCAL
     beam_args: tuple[str, ...] = ()
 
     def path(self, *names: str) -> str:

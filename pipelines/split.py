@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from formats.shards import digest_of
 from formats.tables import ClipRow, LabelledRow, LabelRow, count_rows, from_batch, read_rows
-from labelspace.sampling import hash_order, random_subset, tail_preserving_quotas
+from labelspace.sampling import random_subset, subset_order, tail_preserving_quotas
 from labelspace.splits import LabelLengths, SplitRule, clip_span, length_class, plan_splits
 from pipelines import label
 from pipelines.batches import ReadTable, WriteRows, names, on_pairs, part_files
@@ -77,7 +77,7 @@ def random_quotas(job: Job) -> dict[int, int]:
     for file in part_files(job.path(label.TABLE)):
         for row in read_rows(file, LabelledRow):
             ids.append(row.label_id)
-            orders.append(hash_order(row.row_key, rng_seed=seed, purpose="subset"))
+            orders.append(subset_order(row.row_key, rng_seed=seed))
     first = np.argsort(np.array(orders, np.uint64), kind="stable")[: job.options.split.max_videos]
     labels, counts = np.unique(np.array(ids)[first], return_counts=True)
     return dict.fromkeys(ids, 0) | dict(zip(labels.tolist(), counts.tolist(), strict=True))

@@ -11,7 +11,7 @@ from pathlib import Path
 from formats.storage import write_text
 from pipelines.posts import Kind
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the same seed would give other files."""
 
 

@@ -25,7 +25,7 @@ def test_every_conformance_case_of_twitter_text_passes() -> None:
     [
         ("#CatchingAFish and #lake_2", ("CatchingAFish", "lake_2")),
         ("(#a) [#b] ,#c! #d.", ("a", "b", "c", "d")),
-        ("＃全角 #ﬁshing", ("全角", "ﬁshing")),
+        ("\uff03全角 #ﬁshing", ("全角", "ﬁshing")),
         ("no#hash &#amp; x_#y", ()),
         ("#1 #2020 #_ #", ()),
         ("#1st #2fast", ("1st", "2fast")),
@@ -55,8 +55,8 @@ def test_a_hostile_caption_takes_time_linear_in_its_length(unit: str) -> None:
     ("tag", "folded"),
     [
         ("#Catching_A_Fish", "catchingafish"),
-        ("＃ＹＯＧＡ", "yoga"),
-        ("𝗬𝗼𝗴𝗮", "yoga"),
+        ("\uff03\uff39\uff2f\uff27\uff21", "yoga"),
+        ("\U0001d5ec\U0001d5fc\U0001d5f4\U0001d5ee", "yoga"),
         ("ﬁshing", "fishing"),
         ("ﾖｶﾞ", "ヨガ"),
         ("Straße", "strasse"),
@@ -96,7 +96,7 @@ def test_folding_twice_changes_nothing_for_any_character() -> None:
         ('fishing|"lake life"|"x"', ("fishing", "lake life", "x")),
         ("#a, b;  c ,,", ("a", "b", "c")),
         ("#a #b\tc", ("a", "b", "c")),
-        ("#a#b＃c", ("a", "b", "c")),
+        ("#a#b\uff03c", ("a", "b", "c")),
         ('["cut off', ('["cut', "off")),
     ],
 )

@@ -1,0 +1,103 @@
+import pytest
+
+from labelspace.hashtags import LabelError
+from labelspace.space import Overlap, build_label_space, cumulative_curve, gini, overlap
+
+VIDEOS = {"yoga": 70, "archery": 70, "zumba": 90, "lunge": 4, "ski": 50}
+
+
+def test_labels_are_ordered_by_videos_then_name_and_small_ones_dropped() -> None:
+    space = build_label_space(VIDEOS)
+    assert space.labels == ("zumba", "archery", "yoga", "ski")
+    assert space.videos == (90, 70, 70, 50)
+    assert space.dropped == (("lunge", 4),)
+    assert [space.label_id(label) for label in (*space.labels, "lunge", "?")] == [
+        0,
+        1,
+        2,
+        3,
+        None,
+        None,
+    ]
+
+
+def test_the_order_of_the_counts_does_not_matter() -> None:
+    backwards = dict(reversed(VIDEOS.items()))
+    assert build_label_space(backwards) == build_label_space(VIDEOS)
+
+
+def test_fewer_labels_are_a_prefix_of_more() -> None:
+    spaces = [build_label_space(VIDEOS, max_labels=size).labels for size in (1, 2, 3, 4, 9)]
+    whole = build_label_space(VIDEOS).labels
+    assert spaces == [whole[:1], whole[:2], whole[:3], whole, whole]
+    assert build_label_space(VIDEOS, max_labels=3).dropped == (("ski", 50), ("lunge", 4))
+
+
+def test_no_label_may_survive() -> None:
+    assert build_label_space(VIDEOS, min_videos=1000).labels == ()
+    assert build_label_space({}).labels == ()
+
+
+def test_each_definition_of_overlap_covers_its_own_targets() -> None:
+    targets: dict[str, list[str]] = {
+        "Taking": [],  # same stem
+        "take": [],  # exact
+        "take-off": [],  # only its first word
+        "turn-on": ["take"],  # only a synonym
+        "put-on": ["take-away"],  # only a synonym's first word
+        "cut the fish": ["carve"],  # same words, another order
+        "oil:olive": [],
+    }
+    assert overlap(["take", "fish cut"], targets) == Overlap(
+        targets=("Taking", "cut the fish", "oil:olive", "put-on", "take", "take-off", "turn-on"),
+        exact=("take",),
+        stems=("Taking", "cut the fish", "take"),
+        head=("Taking", "cut the fish", "take", "take-off"),
+        members=("Taking", "cut the fish", "take", "turn-on"),
+        member_heads=("Taking", "cut the fish", "put-on", "take", "take-off", "turn-on"),
+    )
+
+
+def test_overlap_is_a_share_of_the_targets_labels() -> None:
+    assert overlap(["yoga"], ["Yoga", "ski", "surf", "yogas"]).fractions() == {
+        "exact": 0.25,
+        "stems": 0.5,
+        "head": 0.5,
+        "members": 0.5,
+        "member_heads": 0.5,
+    }
+    assert set(overlap(["yoga"], []).fractions().values()) == {0.0}
+
+
+def test_a_target_label_without_letters_is_refused() -> None:
+    with pytest.raises(LabelError, match="needs a letter or digit"):
+        overlap(["yoga"], ["--"])
+
+
+@pytest.mark.parametrize(
+    ("videos", "expected"),
+    [([7], 0.0), ([5, 5, 5], 0.0), ([0, 0, 0, 20], 0.75), ([1, 3], 0.25), ([3, 1], 0.25)],
+)
+def test_gini_is_zero_for_equal_counts_and_grows_with_skew(
+    videos: list[int], expected: float
+) -> None:
+    assert gini(videos) == pytest.approx(expected)
+
+
+def test_the_curve_begins_with_the_most_frequent_labels() -> None:
+    assert cumulative_curve([10, 60, 30]) == [(0.0, 0.0), (1 / 3, 0.6), (2 / 3, 0.9), (1.0, 1.0)]
+
+
+def test_a_curve_of_many_labels_is_thinned_to_the_points_asked_for() -> None:
+    curve = cumulative_curve([1] * 10_000, points=5)
+    assert curve == [(0.0, 0.0), (0.25, 0.25), (0.5, 0.5), (0.75, 0.75), (1.0, 1.0)]
+
+
+def test_counts_without_a_video_have_no_skew() -> None:
+    for videos in ([], [0, 0]):
+        with pytest.raises(ValueError, match="at least one video"):
+            gini(videos)
+        with pytest.raises(ValueError, match="at least one video"):
+            cumulative_curve(videos)
+    with pytest.raises(ValueError, match="two points"):
+        cumulative_curve([1], points=1)
