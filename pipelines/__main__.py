@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from formats.settings import SettingsError, load_settings
-from formats.shards import ShardError
-from formats.storage import StorageError
+from formats.shards import ShardError, digest_of
+from formats.storage import StorageError, write_text
 from formats.tables import TableError
 from labelspace.extract import HashtagError
 from labelspace.hashtags import LabelError
@@ -191,11 +191,15 @@ def _run(stage: str, job: Job) -> StageRecord:
 
 
 def _write_report(job: Job) -> "Summary":
-    """The ledger, the summary, the page and the card."""
+    """The ledger, the summary, the page and the card; written anew only if a stage ran."""
     ledger, report, card, summary, targets = (
         importlib.import_module(f"pipelines.{name}")
         for name in ("ledger", "report", "card", "summary", "targets")
     )
+    stamp = Path(job.path("report", ".stages"))
+    now = digest_of([Path(job.path("stages", f"{stage}.json")).read_text() for stage in STAGES])
+    if stamp.exists() and stamp.read_text() == now:
+        return cast("Summary", summary.summarise(job.path()))
     ledger.write_ledger(job)
     counted: Summary = summary.summarise(job.path())
     frames = {
@@ -205,6 +209,7 @@ def _write_report(job: Job) -> "Summary":
     }
     report.write_report(job.path(), frames)
     card.write_card(job.path(), counted)
+    write_text(str(stamp), now)
     return counted
 
 

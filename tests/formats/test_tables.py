@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from formats.tables import (
+    DuplicateRow,
+    LabelRow,
+    TableError,
+    VideoRow,
+    count_rows,
+    read_rows,
+    schema_of,
+    write_rows,
+)
+
+VIDEO = VideoRow(
+    "k",
+    "v",
+    "stored",
+    fingerprint=(b"\0" * 32, b"\1" * 32),
+    seconds=(0.0, 0.5),
+    versions=("a", "b"),
+)
+
+
+def test_rows_come_back_equal_lists_as_tuples_and_nulls_as_none(tmp_path: Path) -> None:
+    path = str(tmp_path / "videos.parquet")
+    assert write_rows(path, [VIDEO], VideoRow) == 1
+    assert list(read_rows(path, VideoRow)) == [VIDEO]
+    assert count_rows(path) == 1
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = [LabelRow(number, f"label {number}", 5, 4) for number in range(100)]
+    for name in ("one", "two"):
+        write_rows(str(tmp_path / name), iter(rows), LabelRow)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_schema_says_what_may_be_null_and_how_wide_a_number_is() -> None:
+    schema = schema_of(DuplicateRow)
+    assert schema.field("offset_s").type == pa.float32()
+    assert not schema.field("row_key").nullable
+    assert schema_of(VideoRow).field("reason").nullable
+    assert schema_of(VideoRow).field("fingerprint").type == pa.list_(pa.binary())
+
+
+def test_a_file_that_is_no_table_of_ours_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with pytest.raises(TableError, match="x.parquet: cannot be read as Parquet"):
+        list(read_rows(str(path), LabelRow))
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(TableError, match="x.parquet: cannot be read as Parquet"):
+        count_rows(str(path))
+    write_rows(str(path), [LabelRow(0, "a", 1, 1)], LabelRow)
+    with pytest.raises(TableError, match=r"lacks the columns .*row_key"):
+        list(read_rows(str(path), VideoRow))

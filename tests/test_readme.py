@@ -1,0 +1,112 @@
+"""The README tells the truth: its commands run, its lists are whole."""
+
+import csv
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from formats.fates import Fate, Reason
+from formats.video import encode_frames
+from pipelines.run import STAGES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.strip().splitlines()
+]
+# Too long, or itself, to run from inside a test; the words are checked by `make --dry-run`.
+TOO_LONG = {"make test"}
+
+
+def run(command: str, folder: Path, *more: str) -> str:
+    """Run a README command with the files that it names lying in `folder`."""
+    words = [*shlex.split(command), "-f", str(ROOT / "Makefile"), *more]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder: a catalog with five videos of yoga, a target table, a file of labels."""
+    path = tmp_path_factory.mktemp("user")
+    rng = np.random.default_rng(0)
+    rows = [["video_id", "uri", "caption", "text"]]
+    for number in range(6):
+        still = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+        frames = (np.roll(still, 2 * shift, axis=1) for shift in range(24))
+        encode_frames(str(path / f"{number}.mp4"), frames, fps=12)
+        rows.append([f"v{number}", f"{number}.mp4", "#yoga", "#yoga"])
+    with open(path / "posts.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows[:6])
+    (path / "kinetics_val.csv").write_text("video_id,uri,label\nt,5.mp4,yoga\n")
+    (path / "my_labels.txt").write_text("# mine\nyoga\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def virtual_environment(folder: Path) -> tuple[str, ...]:
+    """The environment that runs the tests stands in for the one that make would install."""
+    home = folder / "venv"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").symlink_to(sys.executable)
+    for stamp in (".dataset", ".train", ".dev"):
+        (home / stamp).touch()
+    for name in ("pyproject.toml", "constraints.txt"):
+        (folder / name).write_text("")
+        os.utime(folder / name, (0, 0))
+    return (f"VENV={home}",)
+
+
+def test_every_command_is_one_of_make(virtual_environment: tuple[str, ...], folder: Path) -> None:
+    assert COMMANDS
+    for command in COMMANDS:
+        assert command.startswith("make ")
+        run(command, folder, "--dry-run", *virtual_environment)
+
+
+@pytest.mark.slow
+def test_the_commands_for_a_catalog_of_ones_own_run(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    own = [command for command in COMMANDS if "CATALOG" in command or "verify" in command]
+    assert len(own) == 3
+    said = [run(command, folder, *virtual_environment) for command in own]
+    assert "clip                     5" in said[0]
+    assert "all as written" in said[2]
+
+
+@pytest.mark.slow
+def test_the_two_commands_of_the_first_screen_run(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    first = COMMANDS[:2]
+    assert first == ["make dataset SEED=kinetics", "make train"]
+    assert "248" in run(first[0], folder, *virtual_environment)
+    # A short training is enough here: what the whole one reaches stands in the README.
+    short = "SET=train.clips=48 train.warmup_clips=12 evaluate.linear_clips=1"
+    said = run(first[1], folder, short, *virtual_environment)
+    assert "random" in said
+    for name in ("report/index.html", "DATASET_CARD.md", "training/linear.json"):
+        assert (folder / "out" / "kinetics" / name).stat().st_size > 0
+
+
+def test_every_reason_fate_and_stage_is_explained() -> None:
+    for word in (*Reason, *Fate, *STAGES):
+        assert f"`{word}`" in README
+
+
+def test_links_and_pictures_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
