@@ -15,6 +15,7 @@ from formats.shards import (
     write_shard,
 )
 
+FACTS = {"label": 'a "b"\n', "label_id": 0}
 CLIPS = [
     ("00aa", b"video one", {"label": 'a "b"\n', "label_id": 0}),
     ("00bb", b"", {"label_id": 1}),

@@ -1,0 +1,38 @@
+from formats.tables import DuplicateRow, LedgerRow, MatchRow, to_batch
+from pipelines.joins import FetchedVideo, RowKey
+from pipelines.ledger import find_fates
+
+FATES = {
+    "a": ("rejected", "gone", "fetch"),
+    "b": ("retry_later", "busy", "fetch"),
+    "c": ("duplicate", "bench", "deduplicate"),
+    "d": ("label_too_small", None, "label"),
+    "e": ("not_sampled", None, "split"),
+    "f": ("clip", None, "shard"),
+}
+
+
+def test_every_match_has_the_fate_of_the_first_stage_that_dropped_it() -> None:
+    status = {"a": "rejected", "b": "retry_later"}
+    tables = {
+        "matches": [to_batch([MatchRow(k, f"v{k}", "u", (), ()) for k in FATES], MatchRow)],
+        "videos": [
+            to_batch(
+                [
+                    FetchedVideo(
+                        k, f"v{k}", status.get(k, "stored"), FATES[k][1], None, None, None, None, 1
+                    )
+                    for k in FATES
+                ],
+                FetchedVideo,
+            )
+        ],
+        "duplicates": [
+            to_batch([DuplicateRow("c", "vc", "bench", "t", 1, 0.0, 3, "full")], DuplicateRow)
+        ],
+        "labelled": [to_batch([RowKey("e"), RowKey("f")], RowKey)],
+        "clips/all": [to_batch([RowKey("f")], RowKey)],
+    }
+    assert list(find_fates(0, tables, ["clips/all"])) == [
+        LedgerRow(key, f"v{key}", *fate) for key, fate in FATES.items()
+    ]
