@@ -1,6 +1,5 @@
 """Units of real video, committed, killed and resumed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from pipelines.match import row_key
 from pipelines.options import FetchOptions, Options
 from pipelines.run import Job, JobError
 from pipelines.units import Workplace, fetch_unit
+from tests.pipelines.faulty_server import running_server, send
 
 NAMES = ("good0.mp4", "good1.mp4", "page.mp4", "none.mp4")
 
@@ -104,17 +104,21 @@ def test_a_unit_fetched_twice_leaves_the_same_bytes(catalog: Path, tmp_path: Pat
     assert found[0] == found[1]
 
 
-def test_a_unit_to_try_again_that_still_fails_writes_nothing(tmp_path: Path) -> None:
-    (tmp_path / "videos").mkdir()
-    # Temporary DNS failure is the only thing that is worth another try here: no host is reached.
-    place = Workplace(str(tmp_path / "videos"), str(tmp_path), FetchOptions())
-    row = MatchRow(row_key("none.mp4"), "v", "none.mp4", ("yoga",), ("yoga",))
-    matches = tmp_path / "matches.parquet"
-    write_rows(str(matches), [row], MatchRow)
-    unit = next(plan_units(str(matches), place))
-    assert unit.first
-    assert list(fetch_unit(replace(unit, matches=()), replace(place))) != []
-    assert list(fetch_unit(replace(unit, matches=(), first=False), place)) == []
+def test_a_busy_server_is_tried_again_by_the_next_run_and_leaves_no_part_if_still_busy(
+    tmp_path: Path,
+) -> None:
+    with running_server() as server:
+        server.answer = lambda handler, _: send(handler, 503, Retry_After="3600")
+        row = MatchRow(row_key(server.uri), "v", server.uri, ("yoga",), ("yoga",))
+        write_rows(str(tmp_path / "matches" / "part-0.parquet"), [row], MatchRow)
+        fetch = FetchOptions(allow_addresses=("127.0.0.1",), max_failed_fraction=1.0)
+        job = Job(tmp_path, "kinetics", Options(fetch=fetch))
+        first = run(job)
+        assert first.unfinished and first.counts == {"retry_later": 1, "retry_later:busy": 1}
+        before = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("videos/part-*")}
+        assert run(job).unfinished
+        assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("videos/part-*")} == before
+        assert len(server.requests) == 2
 
 
 def test_other_options_do_not_mix_with_what_was_stored(catalog: Path, tmp_path: Path) -> None:
