@@ -13,7 +13,7 @@ from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_ch
 from training.frames import VideoError
 from training.learner import TrainingError
 from training.linear import LinearError
-from training.options import load_options
+from training.options import Options, load_options, override
 
 # What can go wrong without a bug in this program; each says in one sentence what to do.
 _EXPECTED = (
@@ -50,19 +50,26 @@ def _pretrain(parsed: argparse.Namespace) -> str:
 
 def _finetune(parsed: argparse.Namespace) -> str:
     source = _checkpoint(parsed)
-    options = commands.with_checkpoint(source, load_options(parsed.config, parsed.set))
+    options = _options(parsed, source)
     return commands.describe(commands.finetune(parsed.target, source, parsed.out, options))
 
 
 def _linear(parsed: argparse.Namespace) -> str:
     source = _checkpoint(parsed)
-    options = commands.with_checkpoint(source, load_options(parsed.config, parsed.set))
+    options = _options(parsed, source)
     targets = parsed.target or (commands.find_targets(parsed.data) if parsed.data else [])
     return commands.linear(targets, source, parsed.out, options)
 
 
 def _evaluate(parsed: argparse.Namespace) -> str:
     return commands.describe(commands.measure(parsed.target, _checkpoint(parsed)))
+
+
+def _options(parsed: argparse.Namespace, source: Checkpoint) -> Options:
+    """The named config with the checkpoint's network and clips, or the checkpoint's own options."""
+    if parsed.config:
+        return commands.with_checkpoint(source, load_options(parsed.config, parsed.set))
+    return override(source.options, parsed.set)
 
 
 def _checkpoint(parsed: argparse.Namespace) -> Checkpoint:
@@ -77,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--data", required=True, help="folder of the dataset job")
     verb.add_argument("--out", required=True, help="folder of the run")
     _add_options(verb)
+    verb.set_defaults(config="sample")
 
     verb = _verb(verbs, "finetune", _finetune, "train a checkpoint on a target (full-ft)")
     verb.add_argument("--target", required=True, help="folder with train/ and val/ shards")
@@ -109,7 +117,10 @@ def _verb(
 
 
 def _add_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--config", default="sample", help="name in training/configs, or a file")
+    verb.add_argument(
+        "--config",
+        help="name in training/configs, or a file; default: sample, or what the checkpoint had",
+    )
     verb.add_argument(
         "--set",
         action="append",

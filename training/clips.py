@@ -21,6 +21,7 @@ from training.transforms import (
     looped,
     random_square,
     random_start,
+    recolour,
     spread_starts,
     to_batch,
 )
@@ -156,8 +157,14 @@ class TrainingClips(IterableDataset[Batch]):
             clip_id = draw.clip.clip_id
             where = self._epoch.fractions("frames", clip_id, draw.number)
             frames = self._videos.random(clip_id, contents.get(clip_id), where[0])
-            mirror = self._options.mirror
-            yield draw, random_square(frames, self._options.crop, where[1:], mirror=mirror)
+            yield draw, self._augment(frames, draw, where[1:])
+
+    def _augment(self, frames: Frames, draw: Draw, where: Sequence[float]) -> Frames:
+        options = self._options
+        square = random_square(frames, options.crop, where, mirror=options.mirror)
+        if not options.recolour:
+            return square
+        return recolour(square, self._epoch.fractions("colour", draw.clip.clip_id, draw.number))
 
 
 class SpreadClips(IterableDataset[Batch]):

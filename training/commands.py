@@ -31,7 +31,9 @@ def pretrain(data: str, out: str, options: Options) -> Checkpoint:
     folder = str(Path(data) / "shards" / options.clips.split)
     clips = TrainingClips(folder, options.clips, rng_seed=how.rng_seed, batch_size=how.batch_size)
     model = build_model(options.model, len(clips.manifest.labels), how.rng_seed)
-    return train(Learner(model, how, device), clips, options, section="train", out=out)
+    return train(
+        Learner(model, how, options.model, device), clips, options, section="train", out=out
+    )
 
 
 def finetune(target: str, source: Checkpoint, out: str, options: Options) -> Accuracy:
@@ -52,7 +54,7 @@ def finetune(target: str, source: Checkpoint, out: str, options: Options) -> Acc
     model = build_model(options.model, len(clips.manifest.labels), how.rng_seed)
     body = {name: value for name, value in source.model.items() if not name.startswith("fc.")}
     model.load_state_dict(body, strict=False)
-    train(Learner(model, how, device), clips, options, section="finetune", out=out)
+    train(Learner(model, how, options.model, device), clips, options, section="finetune", out=out)
     return _write(out, measure(str(Path(target) / "val"), load_checkpoint(f"{out}/{CHECKPOINT}")))
 
 
@@ -69,7 +71,7 @@ def measure(folder: str, checkpoint: Checkpoint) -> Accuracy:
     if videos.manifest.labels != checkpoint.labels:
         raise TrainingError(f"{folder} has other labels than the checkpoint was trained on")
     model = restore(checkpoint).to(device)
-    return evaluate(model, videos, options.evaluate.batch_size, options.train.precision)
+    return evaluate(model, videos, options.evaluate.batch_size, options.model)
 
 
 def linear(targets: Sequence[str], checkpoint: Checkpoint, out: str, options: Options) -> str:
@@ -80,11 +82,13 @@ def linear(targets: Sequence[str], checkpoint: Checkpoint, out: str, options: Op
 
     Raises:
         ShardError: a target's split is not finished, or a shard is not what its manifest says.
-        TrainingError: there is no target, or its train and val have different labels.
+        TrainingError: there is no target, two have one name, or train and val differ in labels.
         LinearError: a target has too few training videos.
     """
     if not targets:
         raise TrainingError("no target to measure on: name one with --target")
+    if len({Path(target).name for target in targets}) < len(targets):
+        raise TrainingError("two targets have the same name: measure them one by one")
     device = use_device(options.train.threads)
     seed = options.train.rng_seed
     models = {
@@ -122,15 +126,15 @@ def describe(accuracy: Accuracy) -> str:
 def _linear(
     target: str, models: dict[str, VideoResNet], options: Options
 ) -> dict[str, LinearResult]:
-    how, precision = options.evaluate, options.train.precision
+    how = options.evaluate
     train_videos = SpreadClips(str(Path(target) / "train"), options.clips, how.linear_clips)
     val_videos = SpreadClips(str(Path(target) / "val"), options.clips, how.clips)
     labels = train_videos.manifest.labels
     if val_videos.manifest.labels != labels:
         raise TrainingError(f"{target}: train and val have different labels")
     networks = list(models.values())
-    trains = extract_features(networks, train_videos, how.batch_size, precision)
-    vals = extract_features(networks, val_videos, how.batch_size, precision)
+    trains = extract_features(networks, train_videos, how.batch_size, options.model)
+    vals = extract_features(networks, val_videos, how.batch_size, options.model)
     return {
         name: fit_and_test(train_part, val_part, labels, how, options.train.rng_seed)
         for name, train_part, val_part in zip(models, trains, vals, strict=True)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from training.clips import Batch, SpreadClips
 from training.learner import forward
 from training.models.networks import VideoResNet
+from training.options import ModelOptions
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -36,13 +37,15 @@ class VideoFeatures:
     clip_ids: tuple[str, ...]
 
 
-def evaluate(model: VideoResNet, videos: SpreadClips, batch_size: int, precision: str) -> Accuracy:
+def evaluate(
+    model: VideoResNet, videos: SpreadClips, batch_size: int, options: ModelOptions
+) -> Accuracy:
     """The accuracy of a network on a split, softmax averaged over the clips of each video."""
     probabilities, labels = [], []
     model.eval()
     with torch.inference_mode():
         for group in _groups(videos, batch_size, "evaluate"):
-            logits = forward(model, torch.cat([v.frames_BTHWC for v in group]), precision)
+            logits = forward(model, torch.cat([v.frames_BTHWC for v in group]), options)
             softmax = logits.softmax(1).reshape(len(group), -1, logits.shape[1])
             probabilities.append(softmax.mean(1).cpu().numpy())
             labels += [int(v.label_id_B[0]) for v in group]
@@ -50,7 +53,7 @@ def evaluate(model: VideoResNet, videos: SpreadClips, batch_size: int, precision
 
 
 def extract_features(
-    models: Sequence[VideoResNet], videos: SpreadClips, batch_size: int, precision: str
+    models: Sequence[VideoResNet], videos: SpreadClips, batch_size: int, options: ModelOptions
 ) -> list[VideoFeatures]:
     """The pooled features that each network gives for the clips of a split; one pass over it.
 
@@ -64,7 +67,7 @@ def extract_features(
         for group in _groups(videos, batch_size, "features"):
             frames_BTHWC = torch.cat([v.frames_BTHWC for v in group])
             for model, part in zip(models, parts, strict=True):
-                features = forward(model, frames_BTHWC, precision, features=True).cpu().numpy()
+                features = forward(model, frames_BTHWC, options, features=True).cpu().numpy()
                 part.append(features.reshape(len(group), -1, features.shape[1]))
             labels += [int(v.label_id_B[0]) for v in group]
             clip_ids += [v.clip_ids[0] for v in group]

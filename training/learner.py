@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +51,13 @@ def use_device(threads: int) -> torch.device:
 class Learner:
     """A network on a device, learning by Nesterov's SGD."""
 
-    def __init__(self, model: VideoResNet, options: TrainOptions, device: torch.device):
+    def __init__(
+        self,
+        model: VideoResNet,
+        options: TrainOptions,
+        model_options: ModelOptions,
+        device: torch.device,
+    ):
         self.device = device
         self.model = model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.optimiser = torch.optim.SGD(
@@ -59,6 +67,7 @@ class Learner:
             nesterov=options.momentum > 0,
         )
         self._options = options
+        self._model_options = model_options
 
     def learn(self, batch: Batch, step: int) -> float:
         """Take one step; return the loss before it.
@@ -69,7 +78,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(step, self._options)
         self.model.train()
-        logits = forward(self.model, batch.frames_BTHWC, self._options.precision)
+        logits = forward(self.model, batch.frames_BTHWC, self._model_options)
         labels = batch.label_id_B.to(self.device, non_blocking=True)
         loss = functional.cross_entropy(logits, labels)
         value = float(loss.detach())
@@ -82,12 +91,14 @@ class Learner:
 
 
 def forward(
-    model: VideoResNet, frames_BTHWC: Tensor, precision: str, *, features: bool = False
+    model: VideoResNet, frames_BTHWC: Tensor, options: ModelOptions, *, features: bool = False
 ) -> Tensor:
     """float32 logits (or pooled features) of uint8 frames, on the model's device."""
     device = next(model.parameters()).device
-    frames_BCTHW = normalise(frames_BTHWC.to(device, non_blocking=True))
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    frames_BCTHW = normalise(frames_BTHWC.to(device, non_blocking=True), options.normalise)
+    auto = options.precision == "auto" and _has_bfloat16(device)
+    half = auto or options.precision == "bfloat16"
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
         output = model.features(frames_BCTHW) if features else model(frames_BCTHW)
     return output.float()
 
@@ -98,6 +109,15 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
         {"params": list(_named(model, bias=False)), "weight_decay": weight_decay},
         {"params": list(_named(model, bias=True)), "weight_decay": 0.0},
     ]
+
+
+@cache
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by the processor itself; emulated, it would be slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    cpu = Path("/proc/cpuinfo")
+    return cpu.is_file() and "avx512_bf16" in cpu.read_text().split()
 
 
 def _named(model: nn.Module, *, bias: bool) -> Iterator[nn.Parameter]:

@@ -1,11 +1,12 @@
 """Every option of the training side: typed, with unit, default and paper section, checked."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from formats.settings import SettingsError, load_settings
+from formats.settings import SettingsError, load_settings, to_toml
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -28,10 +29,17 @@ class ModelOptions:
     """Channels of the first layer; the paper's networks have 64."""
     midplanes: str = "paper"
     """`torchvision` for the form that torchvision's 18-layer weights need."""
+    normalise: str = "colour"
+    """`colour`: subtract the authors' mean colour. `motion`: subtract each clip's mean frame and
+    even out its contrast, for small datasets whose labels are motions, not scenes."""
+    precision: str = "auto"
+    """`float32`, `bfloat16` convolutions, or `auto`: bfloat16 where the processor has it."""
 
     def __post_init__(self) -> None:
         _one_of(self, "kind", "r2plus1d", "r3d", "r2d")
         _one_of(self, "midplanes", "paper", "torchvision")
+        _one_of(self, "normalise", "colour", "motion")
+        _one_of(self, "precision", "auto", "float32", "bfloat16")
         _at_least(self, width=2)
 
 
@@ -52,6 +60,9 @@ class ClipOptions:
     """Side of the square cut from that: anywhere for training, from the centre for testing."""
     mirror: bool = True
     """Mirror every second training clip; turn it off where left and right are different labels."""
+    recolour: bool = False
+    """Shuffle the colours of training clips and invert every second one: for small datasets, where
+    a network would learn its videos by their colours."""
     cache_mib: int = operational(0)
     """Keep decoded, scaled videos in memory up to this much; needs `workers = 0`."""
     workers: int = operational(0)
@@ -91,15 +102,12 @@ class TrainOptions:
     """Of Nesterov's method."""
     weight_decay: float = 1e-4
     """On weights and batch-norm scales, not on biases (as Caffe2 did)."""
-    precision: str = "float32"
-    """`bfloat16` computes convolutions in half the bits where the processor can."""
     threads: int = operational(0)
     """CPU threads of PyTorch; 0 = one per core."""
     checkpoint_steps: int = operational(1000)
     """Steps between checkpoints; one is also written at the end."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "precision", "float32", "bfloat16")
         _at_least(self, clips=1, batch_size=1, lr_batch_size=1, reductions=0, warmup_clips=0)
         _at_least(self, threads=0, checkpoint_steps=1, lr=0, momentum=0, weight_decay=0)
 
@@ -166,6 +174,18 @@ def load_options(config: str, overrides: Sequence[str]) -> Options:
             known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
             raise SettingsError(f"{config!r} is no config; known: {known}, or a .toml file")
     return load_settings(Options, [str(path)], overrides)
+
+
+def override(options: Options, overrides: Sequence[str]) -> Options:
+    """The options with each `section.option=value` changed.
+
+    Raises:
+        SettingsError: an unknown name (with a hint) or a refused value.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(to_toml(options))
+        file.flush()
+        return load_settings(Options, [file.name], overrides)
 
 
 def from_sections(sections: Mapping[str, Mapping[str, Any]]) -> Options:

@@ -1,6 +1,7 @@
 """From scaled frames to what a network sees: which frames, which square, which numbers."""
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -52,6 +53,13 @@ def random_square(
     return square[:, :, ::-1] if mirror and fractions[2] < 0.5 else square
 
 
+def recolour(frames_THWC: Frames, fractions: Sequence[float]) -> Frames:
+    """All frames with their channels in another order, inverted or not, as two fractions say."""
+    order = list(permutations(range(3)))[int(fractions[0] * 6)]
+    mixed = frames_THWC[..., order]
+    return 255 - mixed if fractions[1] < 0.5 else mixed
+
+
 def centre_square(frames_THWC: Frames, size: int) -> Frames:
     """Cut the middle square out of all frames."""
     _, height, width, _ = frames_THWC.shape
@@ -64,11 +72,19 @@ def to_batch(clips: Sequence[Frames]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(clips)))
 
 
-def normalise(frames_BTHWC: Tensor) -> Tensor:
-    """uint8 frames as float32 [B, C, T, H, W] with zero mean and unit deviation.
+def normalise(frames_BTHWC: Tensor, how: str) -> Tensor:
+    """uint8 frames as float32 [B, C, T, H, W] with about zero mean and unit deviation.
 
-    The memory stays in channels-last order, which the networks work in.
+    `how` is `colour` (constants of the dataset) or `motion` (of each clip: what stands still
+    vanishes). The memory stays in channels-last order, which the networks work in.
     """
-    mean = torch.tensor(MEAN, device=frames_BTHWC.device)
-    std = torch.tensor(STD, device=frames_BTHWC.device)
-    return ((frames_BTHWC.float() - mean) / std).permute(0, 4, 1, 2, 3)
+    frames = frames_BTHWC.float()
+    if how == "motion":
+        frames = frames - frames.mean(1, keepdim=True)
+        # One level of 255: noise of a clip in which nothing moves is not blown up to a signal.
+        frames = frames / (frames.std((1, 2, 3, 4), keepdim=True) + 1)
+    else:
+        mean = torch.tensor(MEAN, device=frames.device)
+        std = torch.tensor(STD, device=frames.device)
+        frames = (frames - mean) / std
+    return frames.permute(0, 4, 1, 2, 3)

@@ -10,7 +10,7 @@ from training.options import ClipOptions, ModelOptions
 from training.transforms import normalise
 
 SMALL = ClipOptions(num_frames=4, height=20, width=26, crop=16)
-TINY = ModelOptions(depth=18, width=4)
+TINY = ModelOptions(depth=18, width=4, precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +47,32 @@ def test_a_videos_prediction_is_the_mean_softmax_of_its_clips(split: str, batch_
     rows, labels = [], []
     with torch.inference_mode():
         for video in SpreadClips(split, SMALL, 10).videos():
-            softmax = model(normalise(video.frames_BTHWC)).softmax(1)
+            softmax = model(normalise(video.frames_BTHWC, "colour")).softmax(1)
             rows.append(softmax.mean(0).numpy())
             labels.append(int(video.label_id_B[0]))
     wanted = accuracy(np.stack(rows), np.array(labels), ("left", "right", "still"))
-    found = evaluate(model, SpreadClips(split, SMALL, 10), batch_size, "float32")
+    found = evaluate(model, SpreadClips(split, SMALL, 10), batch_size, TINY)
     assert found == wanted
     assert found.videos == 6
 
 
 def test_features_are_the_pooled_layer_of_each_network_for_each_clip(split: str) -> None:
     models = [build_model(TINY, 3, seed) for seed in (0, 1)]
-    found = extract_features(models, SpreadClips(split, SMALL, 2), 4, "float32")
+    found = extract_features(models, SpreadClips(split, SMALL, 2), 4, TINY)
     videos = list(SpreadClips(split, SMALL, 2).videos())
     for model, features in zip(models, found, strict=True):
         assert features.features_VKD.shape == (6, 2, 32)
         assert features.clip_ids == tuple(video.clip_ids[0] for video in videos)
         assert features.label_id_V.tolist() == [int(v.label_id_B[0]) for v in videos]
         with torch.inference_mode():
-            wanted = [model.eval().features(normalise(v.frames_BTHWC)).numpy() for v in videos]
+            wanted = [
+                model.eval().features(normalise(v.frames_BTHWC, "colour")).numpy() for v in videos
+            ]
         np.testing.assert_allclose(features.features_VKD, np.stack(wanted), rtol=1e-4, atol=1e-5)
 
 
 def test_testing_leaves_the_network_as_it_was(split: str) -> None:
     model = build_model(TINY, 3, 0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    evaluate(model.train(), SpreadClips(split, SMALL, 1), 4, "float32")
+    evaluate(model.train(), SpreadClips(split, SMALL, 1), 4, TINY)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

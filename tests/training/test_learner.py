@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -12,11 +14,10 @@ from training.learner import (
     parameter_groups,
     use_device,
 )
-from training.models.networks import VideoResNet
 from training.options import ModelOptions, TrainOptions
 from training.transforms import normalise
 
-TINY = ModelOptions(depth=18, width=4)
+TINY = ModelOptions(depth=18, width=4, precision="float32")
 CPU = torch.device("cpu")
 
 
@@ -56,14 +57,14 @@ def test_a_step_is_nesterovs_by_the_book() -> None:
     options = TrainOptions(
         clips=100, batch_size=4, lr=0.1, lr_batch_size=4, reductions=0, warmup_clips=0
     )
-    learner = Learner(build_model(TINY, 2, 0), options, CPU)
+    learner = Learner(build_model(TINY, 2, 0), options, TINY, CPU)
     bias = learner.model.fc.bias
     value, momentum = bias.detach().clone(), torch.zeros_like(bias)
     for step in range(3):
         copy = build_model(TINY, 2, 0)
         copy.load_state_dict(learner.model.state_dict())
         loss = functional.cross_entropy(
-            copy.train()(normalise(batch().frames_BTHWC)), batch().label_id_B
+            copy.train()(normalise(batch().frames_BTHWC, "colour")), batch().label_id_B
         )
         (gradient,) = torch.autograd.grad(loss, [copy.fc.bias])
         momentum = 0.9 * momentum + gradient
@@ -76,7 +77,7 @@ def test_every_step_uses_the_schedules_rate() -> None:
     options = TrainOptions(
         clips=16, batch_size=4, lr=0.8, lr_batch_size=32, reductions=1, warmup_clips=8
     )
-    learner = Learner(build_model(TINY, 2, 0), options, CPU)
+    learner = Learner(build_model(TINY, 2, 0), options, TINY, CPU)
     rates = []
     for step in range(4):
         learner.learn(batch(), step)
@@ -85,17 +86,17 @@ def test_every_step_uses_the_schedules_rate() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
-    learner = Learner(build_model(TINY, 2, 0), TrainOptions(), CPU)
+    learner = Learner(build_model(TINY, 2, 0), TrainOptions(), TINY, CPU)
     nn.init.constant_(learner.model.fc.bias, float("inf"))
     with pytest.raises(TrainingError, match=r"the loss is nan at step 3: lower train.lr"):
         learner.learn(batch(), 3)
 
 
 def test_half_precision_gives_nearly_the_same_logits_in_float32() -> None:
-    model: VideoResNet = build_model(TINY, 2, 0).eval()
+    model, other = build_model(TINY, 2, 0).eval(), replace(TINY, precision="bfloat16")
     with torch.inference_mode():
-        full = forward(model, batch().frames_BTHWC, "float32", features=True)
-        half = forward(model, batch().frames_BTHWC, "bfloat16", features=True)
+        full = forward(model, batch().frames_BTHWC, TINY, features=True)
+        half = forward(model, batch().frames_BTHWC, other, features=True)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, rtol=0.05, atol=0.05 * float(full.abs().max()))
 

@@ -16,7 +16,7 @@ from training.loop import CURVE, LOG, OPTIONS, train
 from training.options import ClipOptions, ModelOptions, Options, TrainOptions, load_options
 
 TINY = Options(
-    model=ModelOptions(depth=18, width=4),
+    model=ModelOptions(depth=18, width=4, precision="float32"),
     clips=ClipOptions(num_frames=4, height=20, width=26, crop=16, cache_mib=10),
     train=TrainOptions(
         clips=44, batch_size=4, lr=0.02, lr_batch_size=4, warmup_clips=8, checkpoint_steps=3,
@@ -47,7 +47,7 @@ def run(data: Path, out: Path, options: Options = TINY) -> Checkpoint:
         batch_size=options.train.batch_size,
     )
     model = build_model(options.model, len(clips.manifest.labels), options.train.rng_seed)
-    learner = Learner(model, options.train, CPU)
+    learner = Learner(model, options.train, options.model, CPU)
     return train(learner, clips, options, section="train", out=str(out))
 
 

@@ -1,10 +1,10 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from formats.settings import SettingsError
-from training.options import CONFIGS, Options, from_sections, load_options
+from training.options import CONFIGS, Options, from_sections, load_options, override
 
 
 def test_every_config_loads() -> None:
@@ -34,6 +34,14 @@ def test_options_survive_being_taken_apart() -> None:
     assert from_sections(asdict(options)) == options
 
 
+def test_single_options_of_a_checkpoint_can_be_changed() -> None:
+    options = load_options("sample", [])
+    changed = override(options, ["evaluate.clips=3"])
+    assert changed == replace(options, evaluate=replace(options.evaluate, clips=3))
+    with pytest.raises(SettingsError, match="did you mean 'clips'"):
+        override(options, ["evaluate.clip=3"])
+
+
 @pytest.mark.parametrize("sections", [{}, {**asdict(Options()), "model": {"colour": 1}}])
 def test_options_of_another_version_are_refused(sections: dict[str, dict[str, object]]) -> None:
     with pytest.raises(ValueError, match="options of another version"):
@@ -50,7 +58,8 @@ def test_options_of_another_version_are_refused(sections: dict[str, dict[str, ob
         ("sample", "clips.verify=no", "verify must be full or size, got 'no'"),
         ("sample", "clips.workers=2", "cache_mib needs workers = 0"),
         ("sample", "clips.crop=500", "height must be at least 500"),
-        ("sample", "train.precision=int8", "precision must be float32 or bfloat16, got 'int8'"),
+        ("sample", "model.precision=int8", "precision must be auto or float32 or bfloat16"),
+        ("sample", "model.normalise=x", "normalise must be colour or motion, got 'x'"),
         ("sample", "train.batch_size=0", "batch_size must be at least 1, got 0"),
         ("sample", "evaluate.linear_c=0", "linear_c must be positive numbers"),
         ("sample", "evaluate.holdout_fraction=1", "holdout_fraction must be in (0, 1)"),

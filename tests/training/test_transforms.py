@@ -8,6 +8,7 @@ from training.transforms import (
     normalise,
     random_square,
     random_start,
+    recolour,
     spread_starts,
     to_batch,
 )
@@ -75,7 +76,7 @@ def test_the_papers_centre_crop_is_8_down_and_29_in() -> None:
 def test_normalising_uses_the_authors_constants_and_turns_the_axes() -> None:
     pixels = torch.zeros(2, 3, 4, 5, 3, dtype=torch.uint8)
     pixels[1, 2, 3, 4] = torch.tensor([255, 128, 0])
-    frames = normalise(pixels)
+    frames = normalise(pixels, "colour")
     assert (frames.shape, frames.dtype) == ((2, 3, 3, 4, 5), torch.float32)
     wanted = [(255 - 110.201) / 58.1489, (128 - 100.64) / 56.4701, (0 - 95.9966) / 55.3324]
     torch.testing.assert_close(frames[1, :, 2, 3, 4], torch.tensor(wanted))
@@ -87,3 +88,31 @@ def test_a_batch_of_mirrored_clips_can_be_a_tensor() -> None:
     batch = to_batch(clips)
     assert (batch.shape, batch.dtype) == ((2, 2, 4, 4, 3), torch.uint8)
     np.testing.assert_array_equal(batch[0].numpy(), clips[0])
+
+
+def test_motion_keeps_what_moves_and_nothing_of_what_stands_still() -> None:
+    pixels = torch.full((2, 4, 6, 6, 3), 90, dtype=torch.uint8)
+    pixels[0, :, 3:] = 200
+    pixels[0, 2, 0, 0] = 190
+    frames = normalise(pixels, "motion")
+    assert frames[0, :, :, 0, 0].tolist() == [[pytest.approx(v) for v in row] for row in [
+        [-25 / (1 + deviation(pixels[0])), -25 / (1 + deviation(pixels[0])),
+         75 / (1 + deviation(pixels[0])), -25 / (1 + deviation(pixels[0]))]] * 3]  # fmt: skip
+    assert not frames[0, :, :, 1:].any()
+    assert not frames[1].any()
+
+
+def deviation(clip_THWC: torch.Tensor) -> float:
+    clip = clip_THWC.float()
+    return float((clip - clip.mean(0)).std())
+
+
+def test_recolouring_gives_every_order_of_channels_and_its_negative() -> None:
+    frames = np.full((1, 1, 1, 3), (10, 20, 30), dtype=np.uint8)
+    found = {
+        tuple(int(v) for v in recolour(frames, (i / 6, invert))[0, 0, 0])
+        for i in range(6)
+        for invert in (0.1, 0.9)
+    }
+    orders = {(10, 20, 30), (10, 30, 20), (20, 10, 30), (20, 30, 10), (30, 10, 20), (30, 20, 10)}
+    assert found == orders | {(255 - a, 255 - b, 255 - c) for a, b, c in orders}

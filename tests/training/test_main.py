@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.training.moving_clips import moving_split
+from training.__main__ import main
+
+SMALL = [
+    part
+    for word in (
+        "model.width=4", "clips.num_frames=4", "clips.height=20", "clips.width=26",
+        "clips.crop=16", "train.clips=24", "train.batch_size=4", "train.threads=1",
+        "evaluate.clips=1", "evaluate.linear_clips=1", "finetune.clips=8", "finetune.threads=1",
+    )
+    for part in ("--set", word)
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    moving_split(folder / "shards" / "all", per_label=2, frames=8)
+    for part in ("train", "val"):
+        moving_split(folder / "target_shards" / "discs" / part, per_label=2, frames=8)
+    return folder
+
+
+def test_the_verbs_follow_each_other(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, target = str(tmp_path / "run"), str(data / "target_shards" / "discs")
+    assert main(["pretrain", "--data", str(data), "--out", run, *SMALL]) == 0
+    assert capsys.readouterr().out == f"trained 6 steps over 6 epochs: {run}\n"
+    assert main(["linear", "--data", str(data), "--out", run]) == 0
+    assert capsys.readouterr().out.startswith("discs: fc-only top-1 pre-trained ")
+    tuned = str(tmp_path / "tuned")
+    words = ["--checkpoint", f"{run}/checkpoint.pt", "--target"]
+    assert main(["finetune", *words, target, "--out", tuned]) == 0
+    line = capsys.readouterr().out
+    words = ["--checkpoint", f"{tuned}/checkpoint.pt", "--target"]
+    assert main(["evaluate", *words, f"{target}/val"]) == 0
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "train.lrr=1"], "SettingsError: 'lrr' is no option of [train]; did you mean"),
+        (["--config", "sampel"], "SettingsError: 'sampel' is no config; known: ig-kinetics"),
+        ([], "MANIFEST.json: not there, so this split was never finished"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pretrain", "--data", str(tmp_path), "--out", str(tmp_path), *words]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_damaged_shard_ends_the_command_with_an_error(tmp_path: Path) -> None:
+    folder = Path(moving_split(tmp_path / "shards" / "all", per_label=1, frames=4))
+    shard = next(folder.glob("*.tar"))
+    content = bytearray(shard.read_bytes())
+    content[1000] ^= 1
+    shard.write_bytes(content)
+    command = ["-m", "training", "pretrain", "--data", str(tmp_path), "--out", str(tmp_path / "o")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"ShardError: {shard}: its bytes changed since it was written (SHA-256 differs)\n"
+    )
+
+
+def test_a_missing_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["linear", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"CheckpointError: {tmp_path}/checkpoint.pt: no checkpoint there\n"
+    )
+
+
+def test_a_wrong_call_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["pretrain"])
+    assert caught.value.code == 2
+    assert "required: --data, --out" in capsys.readouterr().err
