@@ -15,7 +15,7 @@ job = --seed "$(SEED)" --out "$(OUT)" \
 	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RUNNER),--runner "$(RUNNER)") \
 	$(foreach word,$(SET),--set "$(word)") $(if $(BEAM_ARGS),-- $(BEAM_ARGS))
 
-.PHONY: help install sample dataset $(STAGES) verify report train test lint
+.PHONY: help install sample dataset $(STAGES) verify overlap report train test lint
 
 help: ## list the targets
 	@grep -hE '^[a-z |$$()A-Z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ $(STAGES): install ## (any stage by its name) run one stage, same variables as d
 
 verify: install ## re-read every byte that the manifests name   [OUT]
 	@$(BIN)/python -m pipelines verify --out "$(OUT)"
+
+overlap: install ## how much of a target's label lists the labels cover   [OUT LABELS]
+	@$(BIN)/python -m pipelines overlap --out "$(OUT)" $(foreach word,$(LABELS),"$(word)")
 
 report: install ## write the HTML page, the plots and the dataset card   [OUT]
 	@$(BIN)/python -m pipelines report --out "$(OUT)"

@@ -1,10 +1,8 @@
-"""The label space: which labels survive, in which order; its overlap with a target; its skew."""
+"""The label space: which labels survive, in which order; its skew."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-from labelspace.hashtags import ARTICLES, label_words, stem_word
 
 
 @dataclass(frozen=True)
@@ -27,33 +25,6 @@ class LabelSpace:
         return self._ids.get(label)
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Which of a target's labels a label space covers, by ever looser definitions.
-
-    Report the definition with the number: the paper's 62% and 42% come without one.
-    """
-
-    targets: tuple[str, ...]
-    """The target's labels, sorted."""
-    exact: tuple[str, ...]
-    """The label without spaces, case and articles is one of ours."""
-    stems: tuple[str, ...]
-    """... or has the same stems as one of ours, in any order."""
-    head: tuple[str, ...]
-    """... or its first word alone has (of `take-off`: take; of `spoon:wooden`: spoon)."""
-    members: tuple[str, ...]
-    """The label or one of its synonyms has the same stems as one of ours, in any order."""
-    member_heads: tuple[str, ...]
-    """... or the first word of the label or a synonym has."""
-
-    def fractions(self) -> dict[str, float]:
-        """Share of the target's labels covered, by definition; 0 for a target without labels."""
-        total = max(len(self.targets), 1)
-        names = ("exact", "stems", "head", "members", "member_heads")
-        return {name: len(getattr(self, name)) / total for name in names}
-
-
 def build_label_space(
     videos_by_label: Mapping[str, int], *, min_videos: int = 50, max_labels: int = 0
 ) -> LabelSpace:
@@ -70,45 +41,6 @@ def build_label_space(
     size = min(enough, max_labels) if max_labels else enough
     labels = tuple(label for label, _ in ranked[:size])
     return LabelSpace(labels, tuple(videos for _, videos in ranked[:size]), tuple(ranked[size:]))
-
-
-def overlap(
-    labels: Iterable[str], target_labels: Mapping[str, Collection[str]] | Iterable[str]
-) -> Overlap:
-    """How much of a target's labels ours cover (paper 4.2.1).
-
-    Args:
-        labels: our label space.
-        target_labels: the target's labels, or of each its synonyms (the members of an EPIC class).
-
-    Raises:
-        LabelError: a label or synonym holds no letter or digit.
-
-    >>> found = overlap(["catch", "make tea"], {"catching": [], "tea:make": [], "put": ["catch"]})
-    >>> found.stems, found.members
-    (('catching', 'tea:make'), ('catching', 'put', 'tea:make'))
-    """
-    with_synonyms = (
-        target_labels if isinstance(target_labels, Mapping) else dict.fromkeys(target_labels, ())
-    )
-    ours = [_content_words(label) for label in labels]
-    spelled = {"".join(words) for words in ours}
-    bags = {_stems(words) for words in ours}
-    covered: dict[str, list[str]] = {name: [] for name in Overlap(*[()] * 6).fractions()}
-    for target in sorted(with_synonyms):
-        words = _content_words(target)
-        members = [words, *map(_content_words, with_synonyms[target])]
-        exact = "".join(words) in spelled
-        stems = exact or _stems(words) in bags
-        head = stems or _stems(words[:1]) in bags
-        member = stems or any(_stems(member) in bags for member in members)
-        member_head = head or member or any(_stems(member[:1]) in bags for member in members)
-        for name, is_covered in zip(
-            covered, (exact, stems, head, member, member_head), strict=True
-        ):
-            if is_covered:
-                covered[name].append(target)
-    return Overlap(tuple(sorted(with_synonyms)), *(tuple(found) for found in covered.values()))
 
 
 def gini(videos: Iterable[int]) -> float:
@@ -150,12 +82,3 @@ def cumulative_curve(videos: Iterable[int], *, points: int = 101) -> list[tuple[
     steps = min(len(ordered), points - 1)
     ranks = [math.ceil(step * len(ordered) / steps) for step in range(steps + 1)]
     return [(rank / len(ordered), running[rank] / running[-1]) for rank in ranks]
-
-
-def _content_words(label: str) -> tuple[str, ...]:
-    words = label_words(label)
-    return tuple(word for word in words if word not in ARTICLES) or words
-
-
-def _stems(words: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(map(stem_word, words)))

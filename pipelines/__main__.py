@@ -1,4 +1,4 @@
-"""`python -m pipelines STAGE|dataset|sample|verify|report`: the dataset side's one command line."""
+"""`python -m pipelines STAGE|dataset|sample|verify|overlap|report`: the dataset side's commands."""
 
 import argparse
 import importlib
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.set_defaults(stage=stage)
     _add(verbs, "sample", _sample, "render the sample world", _world_argument)
     _add(verbs, "verify", _verify, "re-read every byte that the manifests name", _out_argument)
+    _add(verbs, "overlap", _overlap, "compare with a target's label list", _overlap_arguments)
     _add(verbs, "report", _report, "write the page, the plots and the card", _job_arguments)
     return parser
 
@@ -94,6 +95,13 @@ def _add(
 
 def _out_argument(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--out", type=Path, required=True, help="the job's folder")
+
+
+def _overlap_arguments(verb: argparse.ArgumentParser) -> None:
+    _out_argument(verb)
+    verb.add_argument(
+        "lists", nargs="+", metavar="NAME_OR_PATH", help="a label list: kinetics, or a file"
+    )
 
 
 def _world_argument(verb: argparse.ArgumentParser) -> None:
@@ -141,6 +149,13 @@ def _sample(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> None:
     counts = importlib.import_module("pipelines.verify").verify(arguments.out)
     print(", ".join(f"{count:,} {name}" for name, count in counts.items()) + ": all as written")
+
+
+def _overlap(arguments: argparse.Namespace) -> None:
+    overlap = importlib.import_module("pipelines.overlap")
+    for name, found in overlap.compare(arguments.out, arguments.lists).items():
+        print(overlap.describe(name, found), end="\n\n")
+    print(f"the same with every label: {arguments.out / overlap.REPORT}")
 
 
 @contextmanager

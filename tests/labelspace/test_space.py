@@ -1,7 +1,6 @@
 import pytest
 
-from labelspace.hashtags import LabelError
-from labelspace.space import Overlap, build_label_space, cumulative_curve, gini, overlap
+from labelspace.space import build_label_space, cumulative_curve, gini
 
 VIDEOS = {"yoga": 70, "archery": 70, "zumba": 90, "lunge": 4, "ski": 50}
 
@@ -36,42 +35,6 @@ def test_fewer_labels_are_a_prefix_of_more() -> None:
 def test_no_label_may_survive() -> None:
     assert build_label_space(VIDEOS, min_videos=1000).labels == ()
     assert build_label_space({}).labels == ()
-
-
-def test_each_definition_of_overlap_covers_its_own_targets() -> None:
-    targets: dict[str, list[str]] = {
-        "Taking": [],  # same stem
-        "take": [],  # exact
-        "take-off": [],  # only its first word
-        "turn-on": ["take"],  # only a synonym
-        "put-on": ["take-away"],  # only a synonym's first word
-        "cut the fish": ["carve"],  # same words, another order
-        "oil:olive": [],
-    }
-    assert overlap(["take", "fish cut"], targets) == Overlap(
-        targets=("Taking", "cut the fish", "oil:olive", "put-on", "take", "take-off", "turn-on"),
-        exact=("take",),
-        stems=("Taking", "cut the fish", "take"),
-        head=("Taking", "cut the fish", "take", "take-off"),
-        members=("Taking", "cut the fish", "take", "turn-on"),
-        member_heads=("Taking", "cut the fish", "put-on", "take", "take-off", "turn-on"),
-    )
-
-
-def test_overlap_is_a_share_of_the_targets_labels() -> None:
-    assert overlap(["yoga"], ["Yoga", "ski", "surf", "yogas"]).fractions() == {
-        "exact": 0.25,
-        "stems": 0.5,
-        "head": 0.5,
-        "members": 0.5,
-        "member_heads": 0.5,
-    }
-    assert set(overlap(["yoga"], []).fractions().values()) == {0.0}
-
-
-def test_a_target_label_without_letters_is_refused() -> None:
-    with pytest.raises(LabelError, match="needs a letter or digit"):
-        overlap(["yoga"], ["--"])
 
 
 @pytest.mark.parametrize(
