@@ -15,13 +15,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--forms", default="original,stem", help=f"of every word, from: {','.join(FORMS)}"
     )
     parser.add_argument("--max-hashtags", type=int, default=5000, help="per label (default 5000)")
+    parser.add_argument(
+        "--keep-parentheses", action="store_true", help='expand remarks, "(not in game)", too'
+    )
     options = parser.parse_args(arguments)
     if options.max_hashtags < 1:
         parser.error(f"--max-hashtags must be at least 1, got {options.max_hashtags}")
     for label in options.labels:
         try:
             expanded = expand_label(
-                label, options.forms.split(","), max_hashtags=options.max_hashtags
+                label,
+                options.forms.split(","),
+                max_hashtags=options.max_hashtags,
+                keep_parentheses=options.keep_parentheses,
             )
         except LabelError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -29,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for hashtag in sorted(expanded.hashtags):
             print(f"#{hashtag}")
         if expanded.truncated:
-            print(f"{label!r} has more spellings than were printed", file=sys.stderr)
+            print(
+                f"{label!r} has more spellings than the {len(expanded.hashtags):,} printed; "
+                "given up first: word orders far from its own",
+                file=sys.stderr,
+            )
     return 0
 
 

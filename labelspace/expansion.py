@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,21 +43,19 @@ class Expansion:
 def expand_seeds(
     seed_set: SeedSet,
     *,
-    forms: Sequence[str] = ("original", "stem"),
-    max_hashtags: int = 5000,
+    expand_phrase: Callable[[str], LabelHashtags] = expand_label,
     min_length: int = 1,
     blocklist: Collection[str] = (),
 ) -> Expansion:
     """The relevant hashtags of every seed.
 
-    A phrase is expanded word by word (`expand_label`, which `forms` and `max_hashtags` are for).
-    A verb is a lemma already, so its two versions are the lemma and the gerund. A noun is its own
-    hashtag. In a joined set verbs and nouns stay apart; `LabelMatcher` joins them, in both orders.
+    A phrase is expanded word by word. A verb is a lemma already, so its two versions are the lemma
+    and the gerund. A noun is its own hashtag. In a joined set verbs and nouns stay apart;
+    `LabelMatcher` joins them, in both orders.
 
     Args:
         seed_set: what to expand.
-        forms: of every word of a phrase.
-        max_hashtags: per label.
+        expand_phrase: `expand_label`, or a partial of it with other forms or limits.
         min_length: characters; shorter hashtags are left out (of verbs and nouns before joining).
         blocklist: hashtags to leave out, in any spelling that folds to the same.
 
@@ -69,7 +67,8 @@ def expand_seeds(
     truncated: list[LabelHashtags] = []
     without: list[str] = []
     for seed in seed_set.seeds:
-        expanded = _expand_seed(seed, forms, max_hashtags)
+        phrase = seed.kind == "phrase"
+        expanded = expand_phrase(seed.label) if phrase else _expand_word(seed)
         kept = {h for h in expanded.hashtags if len(h) >= min_length and h not in blocked}
         role = seed.kind if seed_set.joined else "label"
         rows += [HashtagLabel(hashtag, seed.label, role, seed.synset) for hashtag in kept]
@@ -105,9 +104,7 @@ def gerunds(verb: str) -> tuple[str, ...]:
     return (verb + "ing",)
 
 
-def _expand_seed(seed: Seed, forms: Sequence[str], max_hashtags: int) -> LabelHashtags:
-    if seed.kind == "phrase":
-        return expand_label(seed.label, forms, max_hashtags=max_hashtags)
+def _expand_word(seed: Seed) -> LabelHashtags:
     hashtag = "".join(label_words(seed.label))
     versions = (hashtag, *gerunds(hashtag)) if seed.kind == "verb" else (hashtag,)
     return LabelHashtags(seed.label, frozenset(versions), truncated=False, choices=len(versions))

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections.abc import Sequence
 
 import regex
 
@@ -11,18 +12,18 @@ _SPECIAL = (
     "_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c"
     "\u309b\u309c\u30a0\u30fb\u3003\u0f0b\u0f0c\u00b7"
 )
-_BODY = rf"\p{{L}}\p{{M}}\p{{Nd}}{_SPECIAL}"
+BODY = rf"\p{{L}}\p{{M}}\p{{Nd}}{_SPECIAL}"
+HASHTAG = (
+    rf"(?![\ufe0f\u20e3])(?=[\p{{Nd}}{_SPECIAL}]*+[\p{{L}}\p{{M}}])([{BODY}]++)(?![#\uff03]|://)"
+)
+"""What follows the '#'; its one group is the hashtag."""
 # A URL is consumed whole, so that what follows its '#' is no hashtag. Possessive quantifiers keep
 # both halves linear in the length of a hostile caption.
 _URL_OR_HASHTAG = regex.compile(
     rf"""
     https?://[!-~]++
     | (?<![\w.@/-])(?:[a-z0-9-]++\.)++[a-z]{{2,}}+/[!-~]*+
-    | (?: (?<=^|[\ufe0e\ufe0f]) | (?<=[^{_BODY}&]) )
-      [#\uff03](?![\ufe0f\u20e3])
-      (?=[\p{{Nd}}{_SPECIAL}]*+[\p{{L}}\p{{M}}])
-      ([{_BODY}]++)
-      (?![#\uff03]|://)
+    | (?: (?<=^|[\ufe0e\ufe0f]) | (?<=[^{BODY}&]) ) [#\uff03]{HASHTAG}
     """,
     regex.VERBOSE | regex.IGNORECASE,
 )
@@ -33,7 +34,7 @@ _IGNORED = regex.compile(
     r"\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}]+"
 )
 _IGNORED_ASCII = str.maketrans("", "", "_# \t\n\r\v\f\x1c\x1d\x1e\x1f")
-_QUOTES = "\"'\u201c\u201d\u2018\u2019"
+QUOTES = "\"'\u201c\u201d\u2018\u2019"
 
 
 class HashtagError(Exception):
@@ -94,11 +95,11 @@ def split_hashtag_field(text: str) -> tuple[str, ...]:
             return _without_marks(entries)
     if text[:1] + text[-1:] in ("[]", "{}", "()"):
         text = text[1:-1]
-    for separators in (r"\|", r"[,;]", r"(?=[#\uff03])|\s+"):
+    for separators in (r"\|", r"[,;]"):
         pieces = regex.split(separators, text)
         if len(pieces) > 1:
-            break
-    return _without_marks(pieces)
+            return _without_marks(pieces)
+    return _without_marks(regex.sub("([#\uff03])", r" \1", text).split())
 
 
 def _json_list(text: str) -> list[str] | None:
@@ -111,6 +112,6 @@ def _json_list(text: str) -> list[str] | None:
     return [str(entry) for entry in entries]
 
 
-def _without_marks(pieces: list[str]) -> tuple[str, ...]:
-    bare = (piece.strip().strip(_QUOTES).strip().lstrip("#\uff03") for piece in pieces)
+def _without_marks(pieces: Sequence[str]) -> tuple[str, ...]:
+    bare = (piece.strip().strip(QUOTES).strip().lstrip("#\uff03") for piece in pieces)
     return tuple(tag for tag in bare if tag)

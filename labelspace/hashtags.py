@@ -55,7 +55,11 @@ class LabelHashtags:
 
 
 def relevant_hashtags(
-    label: str, forms: Sequence[str] = ("original", "stem"), *, max_hashtags: int = 5000
+    label: str,
+    forms: Sequence[str] = ("original", "stem"),
+    *,
+    max_hashtags: int = 5000,
+    keep_parentheses: bool = False,
 ) -> frozenset[str]:
     """Every hashtag that stands for the label, folded, without '#'.
 
@@ -65,11 +69,18 @@ def relevant_hashtags(
     Raises:
         LabelError: see `expand_label`.
     """
-    return expand_label(label, forms, max_hashtags=max_hashtags).hashtags
+    expanded = expand_label(
+        label, forms, max_hashtags=max_hashtags, keep_parentheses=keep_parentheses
+    )
+    return expanded.hashtags
 
 
 def expand_label(
-    label: str, forms: Sequence[str] = ("original", "stem"), *, max_hashtags: int = 5000
+    label: str,
+    forms: Sequence[str] = ("original", "stem"),
+    *,
+    max_hashtags: int = 5000,
+    keep_parentheses: bool = False,
 ) -> LabelHashtags:
     """The label's hashtags, at most `max_hashtags` of them, and whether some were given up.
 
@@ -81,7 +92,7 @@ def expand_label(
         LabelError: an unknown form, a label without a letter or digit or with over 500 characters,
             or `lemma` without lemminflect installed.
     """
-    words = label_words(label)
+    words = label_words(label, keep_parentheses=keep_parentheses)
     spellings = [_word_forms(word, tuple(forms)) for word in words]
     droppable = [i for i, word in enumerate(words) if word in DROPPABLE_WORDS]
     hashtags: set[str] = set()
@@ -98,8 +109,8 @@ def expand_label(
     return LabelHashtags(label, frozenset(hashtags), truncated, _choices(spellings, droppable))
 
 
-def label_words(label: str) -> tuple[str, ...]:
-    """The label's words, folded: no apostrophes, no remark in parentheses.
+def label_words(label: str, *, keep_parentheses: bool = False) -> tuple[str, ...]:
+    """The label's words, folded: no apostrophes, and no remark in parentheses unless it is kept.
 
     A label that is nothing but a remark keeps it.
 
@@ -112,7 +123,8 @@ def label_words(label: str) -> tuple[str, ...]:
     if len(label) > MAX_LABEL_CHARACTERS:
         raise LabelError(f"a label has over {MAX_LABEL_CHARACTERS} characters: {label[:60]!r}...")
     text = _APOSTROPHES.sub("", fold_text(label))
-    words = _WORD.findall(_PARENTHESES.sub(" ", text)) or _WORD.findall(text)
+    without_remark = text if keep_parentheses else _PARENTHESES.sub(" ", text)
+    words = _WORD.findall(without_remark) or _WORD.findall(text)
     if not words:
         raise LabelError(f"a label needs a letter or digit, got {label!r}")
     return tuple(words)

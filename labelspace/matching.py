@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from labelspace.bulk import fold_hashtags
 from labelspace.extract import fold_hashtag
 
 MATCH_SCHEMA = pa.schema(
@@ -24,8 +25,6 @@ MATCH_SCHEMA = pa.schema(
         pa.field("hashtags", pa.list_(pa.string()), nullable=False),
     ]
 )
-# RE2's spelling of what fold_hashtag() removes from ASCII.
-_IGNORED_ASCII = r"[_# \t\n\r\v\f\x1c-\x1f]+"
 
 
 class HashtagLabelRow(Protocol):
@@ -80,18 +79,20 @@ class LabelMatcher:
         """
         return self._labels_of_folded(fold_hashtag(hashtag))
 
-    def match_lists(self, hashtags: pa.ListArray) -> pa.RecordBatch:
+    def match_lists(self, *hashtags: pa.ListArray) -> pa.RecordBatch:
         """The rows of a batch of posts that carry a relevant hashtag.
 
         Args:
             hashtags: list<string>, one list per post, as written; null lists and items match none.
+                Several arrays (a column of hashtags, and those of the captions) count as one.
 
         Returns:
             One row per matching post, in order (`MATCH_SCHEMA`): its index in the batch, its labels
             and its relevant hashtags, folded; both sorted and without repeats.
         """
-        tags = hashtags.flatten().dictionary_encode()
-        posts = pc.list_parent_indices(hashtags).to_numpy(zero_copy_only=False)
+        tags = pa.chunked_array([lists.flatten() for lists in hashtags]).combine_chunks()
+        tags = tags.dictionary_encode()
+        posts = np.concatenate([pc.list_parent_indices(lists).to_numpy() for lists in hashtags])
         folded = fold_hashtags(tags.dictionary)
         index = self._index_of(folded)
         key_of_tag = pc.index_in(folded, value_set=index.hashtags).fill_null(-1).to_numpy()
@@ -129,22 +130,6 @@ class LabelMatcher:
                 yield from map(" ".join, itertools.product(verbs[verb], nouns[noun]))
             if (verb := tag[-length:]) in verbs and (noun := tag[:-length]) in nouns:
                 yield from map(" ".join, itertools.product(verbs[verb], nouns[noun]))
-
-
-def fold_hashtags(tags: pa.StringArray) -> pa.StringArray:
-    """`fold_hashtag` of a whole array without nulls, in Arrow where the text is ASCII."""
-    is_ascii = pc.string_is_ascii(tags)
-    if pc.all(is_ascii).as_py() in (True, None):
-        return _fold_ascii(tags)
-    others = [fold_hashtag(tag) for tag in tags.filter(pc.invert(is_ascii)).to_pylist()]
-    folded = pc.if_else(is_ascii, tags, None)
-    return pc.replace_with_mask(
-        _fold_ascii(folded), pc.invert(is_ascii), pa.array(others, type=tags.type)
-    )
-
-
-def _fold_ascii(tags: pa.StringArray) -> pa.StringArray:
-    return pc.replace_substring_regex(pc.ascii_lower(tags), _IGNORED_ASCII, "")
 
 
 def _sorted_labels(labels: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:

@@ -1,25 +1,27 @@
 """The user's catalog, in whatever form it is kept -> Arrow batches of one schema.
 
-Streams: one block of a file is in memory at a time. A row that cannot be read is counted, with the
-file and, where the format has lines, the line; the rest goes on.
+Streams: one block of a file is in memory at a time. A row that cannot be read is reported with its
+file and line, and the rest goes on; only a file that is wrong as a whole is an error.
 """
 
-import io
-import json
+import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
-from pipelines.columns import CatalogBatch, column_names, conform, conform_records, no_rows
+from pipelines.blocks import COMPRESSIONS
+from pipelines.columns import CatalogBatch, has_needed
+from pipelines.columns import CatalogError as CatalogError
+from pipelines.delimited import check_header, read_delimited, read_header
 from pipelines.options import MatchOptions
+from pipelines.records import check_keys, read_info_files, read_jsonl
+from pipelines.row_groups import check_schema, read_row_group, row_group_starts
+from pipelines.yfcc import is_yfcc, read_yfcc
 
-BATCH_ROWS = 16_384
-_CSV_BLOCK_BYTES = 4 << 20
+INFO_FILES_PER_UNIT = 256
 
 _SUFFIXES = {
     ".parquet": "parquet",
@@ -28,36 +30,58 @@ _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_COMPRESSIONS = {".gz", ".zst", ".bz2"}
-
-
-class CatalogError(Exception):
-    """The catalog is missing, is in no form we read, or lacks a column."""
+_INFO_SUFFIX = ".info.json"
+_YFCC_PREFIX = "yfcc100m_dataset"
+# What often lies beside a catalog, and is none, whatever form is forced.
+_OTHERS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".jpg", ".png", ".gif", ".webp", ".md", ".html")
 
 
 @dataclass(frozen=True)
 class CatalogUnit:
-    """A piece of the catalog that one worker reads: a file, or one row group of it."""
+    """A piece of the catalog that one worker reads: a file, a row group of it, or small files."""
 
     path: str
+    """The file, or the first of the small ones."""
     kind: str
+    """One of `options.CATALOG_FORMATS`."""
     row_group: int | None = None
+    first_row: int = 0
+    """Index in its file of the row group's first row."""
+    paths: tuple[str, ...] = ()
+    """The small files: info files hold one row each."""
+    by_name: bool = True
+    """Whether the kind was read off the name, not forced by `match.format`."""
 
 
-def list_units(path: str) -> list[CatalogUnit]:
+def list_units(path: str, options: MatchOptions) -> list[CatalogUnit]:
     """The units of a catalog: one file, or every catalog file of a folder.
+
+    Hidden files and folders (`.name`, `_name`) are left out, and so is what is no catalog by its
+    name. With a forced format every other file counts, but for videos, pictures and pages.
 
     Raises:
         CatalogError: nothing there, or nothing that is a catalog.
     """
-    root = Path(path)
-    if not root.exists():
+    if os.path.isdir(path):
+        files = [(file, kind) for file in _walk(path) if (kind := _kind(file, options))]
+    elif os.path.isfile(path):
+        files = [(path, _kind_of_named(path, options))]
+    elif os.path.exists(path):
+        raise CatalogError(f"{path}: is neither a file nor a folder; write the catalog to a file")
+    else:
         raise CatalogError(f"{path}: no such catalog")
-    files = sorted(p for p in root.rglob("*") if _kind(p)) if root.is_dir() else [root]
-    units = [unit for file in files for unit in _units_of(file)]
-    if not units:
+    if not files:
         raise CatalogError(f"{path}: holds no catalog; {_known_forms()}")
-    return units
+    infos = [file for file, kind in files if kind == "info_json"]
+    by_name = options.format == "auto"
+    units = [
+        unit for file, kind in files if kind != "info_json" for unit in _units(file, kind, by_name)
+    ]
+    groups = (
+        tuple(infos[start : start + INFO_FILES_PER_UNIT])
+        for start in range(0, len(infos), INFO_FILES_PER_UNIT)
+    )
+    return units + [CatalogUnit(group[0], "info_json", paths=group) for group in groups]
 
 
 def catalog_folder(path: str) -> str:
@@ -65,161 +89,128 @@ def catalog_folder(path: str) -> str:
     return str(Path(path) if Path(path).is_dir() else Path(path).parent)
 
 
-def check_columns(unit: CatalogUnit, columns: MatchOptions) -> None:
-    """Refuse a catalog that lacks a column we cannot do without.
+def check_columns(unit: CatalogUnit, options: MatchOptions) -> None:
+    """Refuse a catalog file that lacks a column we cannot do without, or holds no row.
 
     Raises:
-        CatalogError: names what is wanted, what was found, and how to map the one to the other.
+        CatalogError: says what is wrong, where, and what to do.
     """
-    found = _names_in(unit)
-    tags = columns.hashtags in found or columns.caption in found
-    if columns.video_id in found and columns.uri in found and tags:
-        return
-    raise CatalogError(
-        f"{unit.path}: needs the columns {columns.video_id!r}, {columns.uri!r} and "
-        f"{columns.hashtags!r} or {columns.caption!r}; found: {', '.join(found) or 'none'}. "
-        'Name yours with SET="match.uri=url match.hashtags=tags ..."'
+    checks: dict[str, Callable[[], None]] = {
+        "parquet": lambda: check_schema(unit.path, options),
+        "csv": lambda: check_header(unit.path, "csv", options),
+        "tsv": lambda: check_header(unit.path, "tsv", options),
+        "jsonl": lambda: check_keys(unit.path, options),
+    }
+    try:
+        kind = _true_kind(unit, options)
+        if kind in checks:
+            checks[kind]()
+    except _BROKEN as error:
+        raise _cannot_be_read(unit, error) from error
+
+
+def read_unit(unit: CatalogUnit, options: MatchOptions) -> Iterator[CatalogBatch]:
+    """The unit's rows in batches of at most 65,536; nothing in a single row raises.
+
+    Raises:
+        CatalogError: the file as a whole cannot be read, or not beyond the batches given so far.
+    """
+    readers: dict[str, Callable[[], Iterator[CatalogBatch]]] = {
+        "parquet": lambda: read_row_group(unit.path, unit.row_group, unit.first_row, options),
+        "csv": lambda: read_delimited(unit.path, "csv", options),
+        "tsv": lambda: read_delimited(unit.path, "tsv", options),
+        "jsonl": lambda: read_jsonl(unit.path, options),
+        "info_json": lambda: read_info_files(unit.paths, options),
+        "yfcc100m": lambda: read_yfcc(unit.path),
+    }
+    try:
+        yield from readers[_true_kind(unit, options)]()
+    except _BROKEN as error:
+        raise _cannot_be_read(unit, error) from error
+
+
+# What readers of files raise about a file: cut off, not of the form, damaged.
+_BROKEN = (OSError, EOFError, zlib.error, pa.ArrowException)
+
+
+def _cannot_be_read(unit: CatalogUnit, error: BaseException) -> CatalogError:
+    said = str(error).split("\n")[0][:200]
+    return CatalogError(
+        f"{unit.path}: cannot be read as {unit.kind}: {said}; write it again, or leave it out"
     )
 
 
-def read_unit(unit: CatalogUnit, columns: MatchOptions) -> Iterator[CatalogBatch]:
-    """The unit's rows in batches of at most 16,384.
-
-    Raises:
-        CatalogError: the file as a whole cannot be read.
-    """
-    readers = {"parquet": _read_parquet, "jsonl": _read_jsonl}
-    try:
-        yield from readers.get(unit.kind, _read_csv)(unit, columns)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CatalogError(f"{unit.path}: cannot be read as {unit.kind}: {error}") from error
+def _true_kind(unit: CatalogUnit, options: MatchOptions) -> str:
+    """The unit's kind; YFCC100M's files are also known by their rows, if they end in .tsv."""
+    if unit.kind != "tsv" or not unit.by_name:
+        return unit.kind
+    header = read_header(unit.path, "tsv", options)
+    known = has_needed(list(header.names), options)
+    return "yfcc100m" if not known and is_yfcc(unit.path) else "tsv"
 
 
-def _kind(path: Path) -> str | None:
-    suffixes = [s.lower() for s in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSIONS:
-        suffixes.pop()
-    return _SUFFIXES.get(suffixes[-1]) if suffixes else None
+def _walk(folder: str) -> Iterator[str]:
+    """Every file below the folder that is not hidden, sorted; links are followed, once each."""
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        found += [os.path.join(root, name) for name in names if name[0] not in "._"]
+    return iter(sorted(file for file in found if os.path.isfile(file)))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise CatalogError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+
+
+def _kind(path: str, options: MatchOptions) -> str | None:
+    """The kind of a file in a folder; None for one that is no catalog."""
+    if options.format != "auto":
+        return None if path.lower().endswith(_OTHERS) else options.format
+    return _kind_by_name(path)
+
+
+def _kind_of_named(path: str, options: MatchOptions) -> str:
+    kind = options.format if options.format != "auto" else _kind_by_name(path)
+    if kind is None:
+        raise CatalogError(
+            f"{path}: not a catalog by its name; {_known_forms()}. "
+            'Or say what it is: SET="match.format=csv"'
+        )
+    return kind
+
+
+def _kind_by_name(path: str) -> str | None:
+    name = os.path.basename(path).lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    if name.endswith(_INFO_SUFFIX):
+        return "info_json"
+    kind = _SUFFIXES.get(os.path.splitext(name)[1])
+    is_yfcc_name = name.startswith(_YFCC_PREFIX) and kind in (None, "tsv")
+    return "yfcc100m" if is_yfcc_name else kind
 
 
 def _known_forms() -> str:
-    return f"a catalog ends in {', '.join(_SUFFIXES)} (text may be compressed: .gz, .zst, .bz2)"
-
-
-def _units_of(file: Path) -> Iterator[CatalogUnit]:
-    kind = _kind(file)
-    if kind is None:
-        raise CatalogError(f"{file}: not a catalog by its name; {_known_forms()}")
-    if kind != "parquet":
-        yield CatalogUnit(str(file), kind)
-        return
-    try:
-        groups = pq.read_metadata(file).num_row_groups
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CatalogError(f"{file}: cannot be read as parquet: {error}") from error
-    for group in range(groups):
-        yield CatalogUnit(str(file), kind, group)
-
-
-def _names_in(unit: CatalogUnit) -> list[str]:
-    try:
-        if unit.kind == "parquet":
-            return list(pq.read_schema(unit.path).names)
-        if unit.kind == "jsonl":
-            return _jsonl_keys(unit)
-        return _csv_header(unit)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CatalogError(f"{unit.path}: cannot be read as {unit.kind}: {error}") from error
-
-
-def _read_parquet(unit: CatalogUnit, columns: MatchOptions) -> Iterator[CatalogBatch]:
-    with pq.ParquetFile(unit.path) as file:
-        wanted = [n for n in column_names(columns).values() if n in file.schema_arrow.names]
-        groups = None if unit.row_group is None else [unit.row_group]
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=wanted):
-            yield conform(batch, columns)
-
-
-def _read_csv(unit: CatalogUnit, columns: MatchOptions) -> Iterator[CatalogBatch]:
-    bad = 0
-
-    def skip(_row: object) -> str:
-        nonlocal bad
-        bad += 1
-        return "skip"
-
-    header = _csv_header(unit)
-    wanted = [n for n in column_names(columns).values() if n in header]
-    convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.binary()), include_columns=wanted
-    )
-    with pa.input_stream(unit.path, compression="detect") as stream:
-        reader = pa.csv.open_csv(
-            stream,
-            read_options=pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
-            parse_options=_csv_form(unit, skip),
-            convert_options=convert,
-        )
-        for batch in reader:
-            taken, bad = bad, 0
-            conformed = conform(batch, columns)
-            yield CatalogBatch(conformed.rows, conformed.bad + taken)
-    if bad:
-        yield CatalogBatch(no_rows(), bad)
-
-
-def _csv_form(unit: CatalogUnit, skip: Callable[[object], str]) -> pa.csv.ParseOptions:
-    delimiter = "\t" if unit.kind == "tsv" else ","
-    return pa.csv.ParseOptions(
-        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
+    return (
+        f"a catalog ends in {', '.join(_SUFFIXES)} with one object a line, or {_INFO_SUFFIX} "
+        f"(text may be compressed: {', '.join(COMPRESSIONS)})"
     )
 
 
-def _csv_header(unit: CatalogUnit) -> list[str]:
-    with pa.input_stream(unit.path, compression="detect") as stream:
-        form = _csv_form(unit, lambda _row: "skip")
-        options = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False)
+def _units(file: str, kind: str, by_name: bool) -> Iterator[CatalogUnit]:
+    starts: list[int] = []
+    if kind == "parquet":
         try:
-            return list(pa.csv.open_csv(stream, options, form).schema.names)
-        except pa.ArrowInvalid as error:
-            if "Empty CSV" in str(error):
-                return []
-            raise
-
-
-def _read_jsonl(unit: CatalogUnit, columns: MatchOptions) -> Iterator[CatalogBatch]:
-    held: list[dict[str, Any]] = []
-    bad = 0
-    for record in _json_records(unit):
-        if record is None:
-            bad += 1
-        else:
-            held.append(record)
-        if len(held) == BATCH_ROWS:
-            yield conform_records(held, columns, bad)
-            held, bad = [], 0
-    yield conform_records(held, columns, bad)
-
-
-def _json_records(unit: CatalogUnit) -> Iterator[dict[str, Any] | None]:
-    """Each line's object; None for a line that is none."""
-    with pa.input_stream(unit.path, compression="detect") as stream:
-        for line in io.BufferedReader(stream):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError:
-                yield None
-                continue
-            yield record if isinstance(record, dict) else None
-
-
-def _jsonl_keys(unit: CatalogUnit) -> list[str]:
-    """The keys of the first hundred objects, in order of appearance."""
-    keys: dict[str, None] = {}
-    for count, record in enumerate(_json_records(unit)):
-        keys.update(dict.fromkeys(record or ()))
-        if count == 99:
-            break
-    return list(keys)
+            starts = row_group_starts(file)
+        except _BROKEN:
+            # Its check and its reader will say so, of this file alone.
+            starts = []
+    for group, first_row in enumerate(starts):
+        yield CatalogUnit(file, kind, group, first_row, by_name=by_name)
+    if not starts:
+        yield CatalogUnit(file, kind, by_name=by_name)

@@ -1,121 +1,149 @@
-"""The user's columns -> the catalog's schema."""
+"""Columns as a catalog's reader found them -> the catalog's schema, row by row checked."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from formats.tables import CatalogRow, schema_of
+from formats.tables import CatalogRow, UnreadableRow, schema_of
+from labelspace.bulk import split_hashtag_fields
 from pipelines.options import MatchOptions
+from pipelines.values import Mask, is_textual, item_type, to_lists, to_mask, to_numbers, to_texts
 
-_TEXT_FIELDS = ("video_id", "uri", "caption", "uploader", "licence")
+BATCH_ROWS = 65_536
+NO_LIST = "hashtags are no list of texts"
+
+_REQUIRED = ("video_id", "uri", "hashtags", "caption")
+_TEXTS = ("video_id", "uri", "caption", "uploader", "licence")
+_GOOD, _NOT_UTF8, _NO_ID, _NO_URI, _NO_LIST = range(5)
+_REASONS = ("", "not UTF-8", "no video_id", "no uri", NO_LIST)
+_NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
+
+Place = Callable[[int], tuple[str, int | None]]
+"""Index of a row -> the file and the line where it is."""
+
+
+class CatalogError(Exception):
+    """The catalog, or one file of it, is missing, is in no form we read, or lacks a column."""
 
 
 @dataclass(frozen=True)
 class CatalogBatch:
-    """Rows in the catalog's schema, and how many beside them could not be read."""
+    """Rows in the catalog's schema, and what was met between them."""
 
     rows: pa.RecordBatch
-    bad: int = 0
+    unreadable: tuple[UnreadableRow, ...] = ()
+    photos: int = 0
+    """YFCC100M rows that are pictures, not videos: left out, counted."""
 
 
-def conform(batch: pa.RecordBatch, columns: MatchOptions) -> CatalogBatch:
-    """The batch in the catalog's schema; rows without id or URI, or not UTF-8, counted as bad."""
-    schema = schema_of(CatalogRow)
-    names = column_names(columns)
-    arrays = {}
-    for field in schema:
-        array = batch.column(names[field.name]) if names[field.name] in batch.schema.names else None
-        arrays[field.name] = _column(array, field, batch.num_rows)
-    good = pc.and_(_present(arrays["video_id"]), _present(arrays["uri"]))
-    rows = pa.record_batch(list(arrays.values()), list(arrays)).filter(good)
-    return CatalogBatch(rows, batch.num_rows - rows.num_rows)
-
-
-def conform_records(
-    records: Iterable[dict[str, Any]], columns: MatchOptions, bad: int
-) -> CatalogBatch:
-    """JSON objects in the catalog's schema, `bad` unreadable lines counted in."""
-    names = column_names(columns)
-    rows = [{field: record.get(name) for field, name in names.items()} for record in records]
-    arrays = {field: [_plain(row[field]) for row in rows] for field in names}
-    batch = pa.record_batch(
-        [_json_column(field, values) for field, values in arrays.items()], list(names.values())
-    )
-    conformed = conform(batch, columns)
-    return CatalogBatch(conformed.rows, conformed.bad + bad)
-
-
-def column_names(columns: MatchOptions) -> Mapping[str, str]:
+def column_names(options: MatchOptions) -> dict[str, str]:
     """Our field -> the user's column."""
-    return {name: getattr(columns, name) for name in schema_of(CatalogRow).names}
+    return {name: getattr(options, name) for name in schema_of(CatalogRow).names}
 
 
-def no_rows() -> pa.RecordBatch:
-    """A batch of the catalog's schema without rows."""
-    return pa.RecordBatch.from_pylist([], schema_of(CatalogRow))
+def conform(
+    columns: Mapping[str, pa.Array],
+    rows: int,
+    place: Place,
+    refused: Mapping[int, str] = _NONE_REFUSED,
+) -> CatalogBatch:
+    """The rows in the catalog's schema; those that lack something we need are reported instead.
+
+    Args:
+        columns: our field -> its values; a field may be missing. `hashtags` holds lists or texts;
+            beside lists, `hashtag_texts` holds those of the rows that have a text instead.
+        rows: how many there are.
+        place: where a row is, for the report.
+        refused: rows, by index, that the reader itself could not read, and why.
+    """
+    why = np.zeros(rows, np.int8)
+    arrays, broken = {}, {}
+    for name in _TEXTS:
+        arrays[name], broken[name] = to_texts(columns.get(name), rows)
+    arrays["hashtags"], broken["hashtags"], no_list = _hashtags(columns, rows)
+    arrays["duration_s"] = to_numbers(columns.get("duration_s"), rows)
+    for name in _REQUIRED:
+        _mark(why, broken[name], _NOT_UTF8)
+    _mark(why, _missing(arrays["video_id"]), _NO_ID)
+    _mark(why, _missing(arrays["uri"]), _NO_URI)
+    _mark(why, no_list, _NO_LIST)
+    reasons = {int(row): _REASONS[why[row]] for row in np.flatnonzero(why)} | dict(refused)
+    schema = schema_of(CatalogRow)
+    batch = pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
+    if not reasons:
+        return CatalogBatch(batch)
+    good = np.ones(rows, np.bool_)
+    good[list(reasons)] = False
+    unreadable = (UnreadableRow(*place(row), reasons[row]) for row in sorted(reasons))
+    return CatalogBatch(batch.filter(pa.array(good)), tuple(unreadable))
 
 
-def _plain(value: Any) -> Any:
-    """A JSON value as text, a list as a list of texts."""
-    if isinstance(value, list):
-        return [str(item) for item in value if item is not None]
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+def check_names(path: str, found: list[str], options: MatchOptions) -> None:
+    """Refuse a table that lacks a column we cannot do without, or has one of ours twice.
+
+    Raises:
+        CatalogError: names what is wanted, what was found, and how to map the one to the other.
+    """
+    wanted = column_names(options)
+    for name in dict.fromkeys(wanted.values()):
+        if found.count(name) > 1:
+            raise CatalogError(f"{path}: has {found.count(name)} columns named {name!r}; keep one")
+    if has_needed(found, options):
+        return
+    shown = ", ".join(name[:40] for name in found[:40]) + (", ..." if len(found) > 40 else "")
+    raise CatalogError(
+        f"{path}: needs the columns {options.video_id!r}, {options.uri!r} and "
+        f"{options.hashtags!r} or {options.caption!r}; found: {shown or 'none'}. "
+        'Name yours with SET="match.uri=url match.hashtags=tags ..."'
+    )
 
 
-def _json_column(field: str, values: list[Any]) -> pa.Array:
-    if field == "hashtags" and any(isinstance(value, list) for value in values):
-        lists = [[value] if isinstance(value, str) else value for value in values]
-        return pa.array(lists, pa.list_(pa.string()))
-    return pa.array([v[0] if isinstance(v, list) and v else v or None for v in values], pa.string())
+def has_needed(found: list[str], options: MatchOptions) -> bool:
+    """Whether the columns that we cannot do without are among those found."""
+    tags = options.hashtags in found or options.caption in found
+    return options.video_id in found and options.uri in found and tags
 
 
-def _present(array: pa.Array) -> pa.Array:
-    return pc.fill_null(pc.greater(pc.utf8_length(array), 0), False)
+def check_types(path: str, schema: pa.Schema, options: MatchOptions) -> None:
+    """Refuse columns of a type in which there can be no id, URI, hashtags or caption.
+
+    Raises:
+        CatalogError: names the column and its type.
+    """
+    for name in _REQUIRED:
+        column = getattr(options, name)
+        kind = schema.field(column).type if column in schema.names else pa.string()
+        item = item_type(kind) if name == "hashtags" else None
+        if not is_textual(kind) and not (item is not None and is_textual(item)):
+            raise CatalogError(
+                f"{path}: column {column!r} is of type {kind}, in which there is no {name}; "
+                f"write it as text{' or as a list of texts' if name == 'hashtags' else ''}"
+            )
 
 
-def _column(array: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
-    if array is None:
-        return pa.nulls(rows, field.type)
-    if field.name == "hashtags":
-        return _hashtag_column(array)
-    if field.name in _TEXT_FIELDS:
-        return _text(array)
-    return pa.array([_number(value) for value in array.to_pylist()], pa.float64())
+def _mark(why: NDArray[np.int8], rows: Mask, reason: int) -> None:
+    why[rows & (why == _GOOD)] = reason
 
 
-def _hashtag_column(array: pa.Array) -> pa.Array:
-    """A list column as it is; a text column as one-element lists, split up by the matcher."""
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        return array.cast(pa.list_(pa.string()))
-    texts = _text(array)
-    offsets = pa.array(range(len(texts) + 1), pa.int32())
-    return pa.ListArray.from_arrays(offsets, texts, mask=texts.is_null())
+def _missing(texts: pa.StringArray) -> Mask:
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return to_mask(pc.fill_null(blank, True))
 
 
-def _text(array: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    try:
-        return array.cast(pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([_utf8(value) for value in array.to_pylist()], pa.string())
-
-
-def _utf8(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _number(value: object) -> float | None:
-    try:
-        return None if value is None else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
+def _hashtags(columns: Mapping[str, pa.Array], rows: int) -> tuple[pa.ListArray, Mask, Mask]:
+    """One hashtag an entry; which rows are not UTF-8; which hold a text that is no list."""
+    given, texts = columns.get("hashtags"), columns.get("hashtag_texts")
+    if given is None or item_type(given.type) is None:
+        given, texts = None, given
+    listed, broken = to_lists(given, rows)
+    if texts is None:
+        return listed, broken, np.zeros(rows, np.bool_)
+    decoded, not_utf8 = to_texts(texts, rows)
+    split = split_hashtag_fields(decoded)
+    no_list = to_mask(pc.and_(decoded.is_valid(), split.is_null()))
+    return pc.coalesce(listed, split), broken | not_utf8, no_list

@@ -1,40 +1,57 @@
 """Stage match: the catalog -> `matches/`, the rows that carry a relevant hashtag (paper 3.1).
 
-One pass over the catalog in Arrow batches. What does not match is counted, not kept. Rows with one
-URI become one match: their labels united, the smallest video_id kept.
+One pass over the catalog in Arrow batches. What does not match, or is left out by a filter, is
+counted, not kept; what cannot be read is listed in `unreadable/` with its file and line. Rows with
+one URI become one match: their labels united, the smallest video_id kept.
+
+Memory: a batch of 65,536 rows per worker, and 1/16 of a bucket of matches (see `merges`); it does
+not grow with the catalog as long as `run.buckets` does.
 """
 
 import functools
 import hashlib
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from formats.tables import (
-    HashtagRow,
-    MatchRow,
-    from_batch,
-    read_rows,
-    schema_of,
-    write_rows,
-)
-from labelspace.extract import extract_hashtags, split_hashtag_field
+from formats.shards import digest_of
+from formats.tables import HashtagRow, MatchRow, UnreadableRow, read_rows, schema_of, write_rows
+from labelspace.bulk import extract_hashtag_lists, separate_entries
 from labelspace.matching import LabelMatcher
 from pipelines import expand
-from pipelines.batches import WriteCounts, bucket_file, on_pairs, read_counts, split_by_bucket
-from pipelines.catalogs import CatalogUnit, check_columns, list_units, read_unit
+from pipelines.batches import WriteCounts, on_pairs, read_counts
+from pipelines.catalogs import CatalogError, CatalogUnit, check_columns, list_units, read_unit
 from pipelines.columns import CatalogBatch
 from pipelines.engine import Engine, progress
+from pipelines.merges import RunWriter, merge_runs, runs_folder
 from pipelines.options import MatchOptions
 from pipelines.run import Job, JobError, Outcome
 
 TABLE = "matches"
+UNREADABLE = "unreadable"
 _COUNTS = "counts.json"
+# Why a row that can be read is left out, in the order in which it is asked.
+FILTERS = ("photo", "duration", "licence", "uploader")
+_LISTED_PER_UNIT = 100_000
+
+
+@dataclass(frozen=True)
+class MatchPlan:
+    """What a worker needs to match a unit."""
+
+    hashtags: str
+    folder: str
+    unreadable: str
+    buckets: int
+    options: MatchOptions
 
 
 def row_key(uri: str) -> str:
@@ -50,14 +67,15 @@ def run(job: Job) -> Outcome:
     """Write the matches of the job's catalog.
 
     Raises:
-        JobError: no catalog, too many unreadable rows, or no row that matches.
+        JobError: no catalog, too many unreadable rows or files, or no row that matches.
         CatalogError: the catalog is missing or lacks a column.
     """
     if job.catalog is None:
         raise JobError("match needs a catalog; name yours with CATALOG=path")
-    units = list_units(job.catalog)
-    for path in {unit.path: unit for unit in units}.values():
-        check_columns(path, job.options.match)
+    units = list_units(job.catalog, job.options.match)
+    for unit in {unit.path: unit for unit in units}.values():
+        _check_file(unit, job.options.match)
+    shutil.rmtree(runs_folder(job.path(TABLE)), ignore_errors=True)
 
     def build(pipeline: beam.Pipeline) -> None:
         listed = pipeline | "NameUnits" >> beam.Create(units)
@@ -65,6 +83,7 @@ def run(job: Job) -> Outcome:
 
     with progress.bar("match", None, "rows"):
         Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
+    shutil.rmtree(runs_folder(job.path(TABLE)), ignore_errors=True)
     counts = _complete(read_counts(job.path(TABLE, _COUNTS)))
     _check(counts, job)
     return Outcome(counts)
@@ -78,15 +97,20 @@ class MatchCatalog(beam.PTransform):
 
     def expand(self, units: beam.PCollection[CatalogUnit]) -> beam.PCollection[str]:
         job, buckets = self.job, self.job.options.run.buckets
-        found = units | "MatchUnit" >> beam.FlatMap(
-            match_unit, job.path(expand.TABLE), job.options.match, buckets
-        ).with_outputs("counts", main="matches")
+        plan = MatchPlan(
+            job.path(expand.TABLE),
+            job.path(TABLE),
+            job.path(UNREADABLE),
+            buckets,
+            job.options.match,
+        )
+        found = units | "MatchUnit" >> beam.FlatMap(match_unit, plan).with_outputs(
+            "counts", main="runs"
+        )
         parts = (
-            found.matches
-            # Tagged outputs lose their type, and with it the coder for batches.
-            | "Typed" >> beam.Map(_same).with_output_types(tuple[int, pa.RecordBatch])
+            found.runs
             | "GroupBuckets" >> beam.GroupByKey()
-            | "WriteMatches" >> beam.Map(on_pairs(write_matches, job.path(TABLE), buckets))
+            | "MergeRuns" >> beam.Map(on_pairs(merge_runs, job.path(TABLE), buckets))
         )
         merged = parts | "CountMerged" >> beam.FlatMap(_merged_counts)
         _ = (
@@ -97,29 +121,65 @@ class MatchCatalog(beam.PTransform):
         return parts | "Names" >> beam.Map(lambda part: part[0])
 
 
-def match_unit(
-    unit: CatalogUnit, hashtags: str, columns: MatchOptions, buckets: int
-) -> Iterator[Any]:
-    """Yield the unit's matches by bucket, and beside them (what, how many) counts."""
-    matcher = _matcher(hashtags, Path(hashtags).stat().st_mtime_ns)
-    for batch in read_unit(unit, columns):
-        matches = match_batch(batch.rows, matcher)
-        yield from split_by_bucket(matches, buckets)
-        for count in _batch_counts(batch, matches.num_rows):
-            yield beam.pvalue.TaggedOutput("counts", count)
-        progress.advance(batch.rows.num_rows + batch.bad)
+def match_unit(unit: CatalogUnit, plan: MatchPlan) -> Iterator[Any]:
+    """Match one unit; yield (bucket, run) of its matches, and beside them (what, how many)."""
+    matcher = _matcher(plan.hashtags, Path(plan.hashtags).stat().st_mtime_ns)
+    name = digest_of(unit.path, unit.row_group)[:16]
+    counts: Counter[str] = Counter()
+    unreadable: list[UnreadableRow] = []
+    with RunWriter(str(runs_folder(plan.folder) / f"{name}.arrow"), plan.buckets) as writer:
+        try:
+            for batch in read_unit(unit, plan.options):
+                matches, left_out = filter_matches(batch.rows, matcher, plan.options)
+                writer.add(matches)
+                counts += _batch_counts(batch, matches.num_rows, left_out)
+                unreadable += batch.unreadable[: _LISTED_PER_UNIT - len(unreadable)]
+                progress.advance(batch.rows.num_rows + len(batch.unreadable) + batch.photos)
+        except CatalogError as error:
+            if not plan.options.max_bad_files:
+                raise
+            counts["unreadable_files"] += 1
+            unreadable.append(UnreadableRow(unit.path, None, str(error)))
+    if unreadable:
+        write_rows(f"{plan.unreadable}/part-{name}.parquet", unreadable, UnreadableRow)
+    yield from writer.runs
+    for count in sorted(counts.items()):
+        yield beam.pvalue.TaggedOutput("counts", count)
 
 
-def match_batch(rows: pa.RecordBatch, matcher: LabelMatcher) -> pa.RecordBatch:
-    """The rows that carry a relevant hashtag, as matches in the batch's order."""
-    found = matcher.match_lists(hashtag_lists(rows))
+def filter_matches(
+    rows: pa.RecordBatch, matcher: LabelMatcher, options: MatchOptions
+) -> tuple[pa.RecordBatch, Counter[str]]:
+    """The rows that match and that no filter leaves out, and how many each filter did."""
+    found = match_rows(rows, matcher)
     chosen = rows.take(found.column("row"))
-    uris = chosen.column("uri").to_pylist()
+    left_out: Counter[str] = Counter()
+    kept = np.ones(chosen.num_rows, np.bool_)
+    for name, fails in _failures(chosen, options):
+        left_out[name] += int(np.count_nonzero(kept & fails))
+        kept &= ~fails
+    if not kept.all():
+        mask = pa.array(kept)
+        found, chosen = found.filter(mask), chosen.filter(mask)
+    return to_matches(chosen, found), left_out
+
+
+def match_rows(rows: pa.RecordBatch, matcher: LabelMatcher) -> pa.RecordBatch:
+    """Which rows carry a relevant hashtag, in the list or in the caption (`MATCH_SCHEMA`)."""
+    listed = separate_entries(rows.column("hashtags"))
+    return matcher.match_lists(listed, extract_hashtag_lists(rows.column("caption")))
+
+
+def to_matches(chosen: pa.RecordBatch, found: pa.RecordBatch) -> pa.RecordBatch:
+    """Catalog rows and what was found in each -> rows of the table of matches."""
     schema = schema_of(MatchRow)
+    uris = chosen.column("uri").to_pylist()
     columns = {
         "row_key": pa.array([row_key(uri) for uri in uris], pa.string()),
         "labels": found.column("labels"),
         "hashtags": found.column("hashtags"),
+        "uploader": _stated(chosen.column("uploader")),
+        "licence": _stated(chosen.column("licence")),
     }
     arrays = [columns[name] if name in columns else chosen.column(name) for name in schema.names]
     return pa.RecordBatch.from_arrays(
@@ -127,34 +187,37 @@ def match_batch(rows: pa.RecordBatch, matcher: LabelMatcher) -> pa.RecordBatch:
     )
 
 
-def hashtag_lists(rows: pa.RecordBatch) -> pa.ListArray:
-    """Each row's hashtags, unfolded: those of the list column and those in the caption."""
-    listed = rows.column("hashtags").to_pylist()
-    captions = rows.column("caption").to_pylist()
-    return pa.array(
-        [_hashtags(tags, caption) for tags, caption in zip(listed, captions, strict=True)],
-        pa.list_(pa.string()),
-    )
+def _failures(
+    rows: pa.RecordBatch, options: MatchOptions
+) -> Iterator[tuple[str, np.typing.NDArray[np.bool_]]]:
+    """(filter, which rows it leaves out), for the filters that are on."""
+    if options.min_duration_s or options.max_duration_s:
+        seconds = rows.column("duration_s").to_numpy(zero_copy_only=False)
+        longest = options.max_duration_s or np.inf
+        # A length that is not stated compares as neither: decoding will tell.
+        yield "duration", (seconds < options.min_duration_s) | (seconds > longest)
+    if options.licences:
+        allowed = pa.array([_plain(licence) for licence in options.licences])
+        stated = pc.utf8_lower(pc.utf8_trim_whitespace(rows.column("licence")))
+        yield "licence", ~_mask(pc.is_in(stated, value_set=allowed))
+    if options.exclude_uploaders:
+        excluded = pa.array(options.exclude_uploaders, pa.string())
+        yield "uploader", _mask(pc.is_in(rows.column("uploader"), value_set=excluded))
 
 
-def write_matches(
-    bucket: int, batches: Iterable[pa.RecordBatch], folder: str, buckets: int
-) -> tuple[str, int]:
-    """Write one bucket, one row per URI, sorted by key.
+def _plain(licence: str) -> str:
+    lower: str = pc.utf8_lower(pa.scalar(licence.strip())).as_py()
+    return lower
 
-    Returns:
-        The part's name, and how many rows were merged into another.
-    """
-    by_key: dict[str, MatchRow] = {}
-    read = 0
-    for batch in batches:
-        for row in from_batch(batch, MatchRow):
-            read += 1
-            known = by_key.get(row.row_key)
-            by_key[row.row_key] = row if known is None else _merge(known, row)
-    path = bucket_file(folder, bucket, buckets)
-    write_rows(path, (by_key[key] for key in sorted(by_key)), MatchRow)
-    return path, read - len(by_key)
+
+def _mask(array: pa.BooleanArray) -> np.typing.NDArray[np.bool_]:
+    mask: np.typing.NDArray[np.bool_] = array.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _stated(texts: pa.StringArray) -> pa.StringArray:
+    """Empty texts as null: a CSV cannot tell the two apart, and neither shall a merge."""
+    return pc.if_else(pc.equal(texts, ""), None, texts)
 
 
 @functools.lru_cache(maxsize=2)
@@ -163,56 +226,57 @@ def _matcher(hashtags: str, _modified_ns: int) -> LabelMatcher:
     return LabelMatcher(read_rows(hashtags, HashtagRow))
 
 
-def _same(element: tuple[int, pa.RecordBatch]) -> tuple[int, pa.RecordBatch]:
-    return element
-
-
-def _hashtags(listed: list[str | None] | None, caption: str | None) -> list[str]:
-    tags = [tag for field in listed or () if field for tag in split_hashtag_field(field)]
-    if caption and ("#" in caption or "\uff03" in caption):
-        tags.extend(extract_hashtags(caption))
-    return tags
-
-
-def _merge(one: MatchRow, other: MatchRow) -> MatchRow:
-    """One row of two that name one URI; the same whichever comes first."""
-    first = min(one, other, key=lambda r: (r.video_id, r.uploader or "", r.licence or ""))
-    return MatchRow(
-        first.row_key,
-        first.video_id,
-        first.uri,
-        tuple(sorted({*one.labels, *other.labels})),
-        tuple(sorted({*one.hashtags, *other.hashtags})),
-        first.uploader,
-        first.licence,
+def _batch_counts(batch: CatalogBatch, matched: int, left_out: Counter[str]) -> Counter[str]:
+    rows, bad = batch.rows.num_rows, len(batch.unreadable)
+    counts = Counter(
+        catalog_rows=rows + bad + batch.photos,
+        unreadable=bad,
+        unmatched=rows - matched - left_out.total(),
+        filtered=left_out.total() + batch.photos,
+        filtered_photo=batch.photos,
     )
-
-
-def _batch_counts(batch: CatalogBatch, matched: int) -> Iterator[tuple[str, int]]:
-    yield "catalog_rows", batch.rows.num_rows + batch.bad
-    yield "unreadable", batch.bad
-    yield "unmatched", batch.rows.num_rows - matched
+    counts.update({f"filtered_{name}": count for name, count in left_out.items()})
+    return counts
 
 
 def _merged_counts(part: tuple[str, int]) -> Iterator[tuple[str, int]]:
     yield "merged", part[1]
 
 
+def _check_file(unit: CatalogUnit, options: MatchOptions) -> None:
+    try:
+        check_columns(unit, options)
+    except CatalogError:
+        if not options.max_bad_files:
+            raise
+
+
 def _complete(counts: Counter[str]) -> dict[str, int]:
-    left_out = ("unreadable", "unmatched", "merged")
+    left_out = ("unreadable", "unmatched", "filtered", "merged")
     matched = counts["catalog_rows"] - sum(counts[name] for name in left_out)
-    return {name: counts[name] for name in ("catalog_rows", *left_out)} | {"matched": matched}
+    reasons = {f"filtered_{name}": counts[f"filtered_{name}"] for name in FILTERS}
+    return (
+        {name: counts[name] for name in ("catalog_rows", *left_out)}
+        | {name: count for name, count in reasons.items() if count}
+        | {"matched": matched, "unreadable_files": counts["unreadable_files"]}
+    )
 
 
 def _check(counts: dict[str, int], job: Job) -> None:
-    rows, bad = counts["catalog_rows"], counts["unreadable"]
-    if bad > job.options.match.max_bad_fraction * rows:
+    rows, bad, options = counts["catalog_rows"], counts["unreadable"], job.options.match
+    where = f"{job.path(UNREADABLE)} lists them with file, line and reason"
+    if bad > options.max_bad_fraction * rows:
         raise JobError(
-            f"{job.catalog}: {bad:,} of {rows:,} rows cannot be read (no id, no URI, not UTF-8, or "
-            "broken); mend them or raise match.max_bad_fraction"
+            f"{job.catalog}: {bad:,} of {rows:,} rows cannot be read; {where}. Mend them or raise "
+            "match.max_bad_fraction"
+        )
+    if counts["unreadable_files"] > options.max_bad_files:
+        raise JobError(
+            f"{job.catalog}: {counts['unreadable_files']:,} files (or row groups) cannot be read "
+            f"to their end, more than match.max_bad_files = {options.max_bad_files}; {where}"
         )
     if not counts["matched"]:
         raise JobError(
             f"{job.catalog}: none of its {rows:,} rows carries a hashtag of the seed set "
-            f"{job.seed!r}; look at hashtags.parquet, or try another SEED"
+            f"{job.seed!r} and passes the filters; look at hashtags.parquet, or try another SEED"
         )

@@ -6,6 +6,8 @@ how the work is done, not what comes out, so it is left out of the config digest
 
 from dataclasses import dataclass, field
 
+CATALOG_FORMATS = ("parquet", "csv", "tsv", "jsonl", "info_json", "yfcc100m")
+
 
 def operational(default: object) -> object:
     """A dataclass field whose value does not change what a stage produces."""
@@ -40,15 +42,23 @@ class ExpandOptions:
     """Characters; shorter hashtags are left out."""
     blocklist: tuple[str, ...] = ()
     """Hashtags that must not match, without '#'."""
+    parentheses: str = "drop"
+    """A remark in a label, "(not in game)": `drop` it, or `keep` its words as the label's own."""
+    verbnet: str = operational("")  # type: ignore[assignment]
+    """Folder of VerbNet's class files: verbs are then the Kinetics verbs and all its members."""
 
     def __post_init__(self) -> None:
         _at_least(self, max_hashtags_per_label=1, min_hashtag_length=1)
+        if self.parentheses not in ("drop", "keep"):
+            raise ValueError(f"parentheses must be drop or keep, got {self.parentheses!r}")
 
 
 @dataclass(frozen=True)
 class MatchOptions:
     """The catalog, and which of its columns mean what."""
 
+    format: str = "auto"
+    """`auto` (by each file's name), or one of `CATALOG_FORMATS`, which every file is read as."""
     video_id: str = "video_id"
     uri: str = "uri"
     hashtags: str = "hashtags"
@@ -58,11 +68,25 @@ class MatchOptions:
     uploader: str = "uploader"
     licence: str = "licence"
     duration_s: str = "duration_s"
+    min_duration_s: float = 0.0
+    """Rows whose `duration_s` is below are left out; rows that state none stay."""
+    max_duration_s: float = 0.0
+    """Rows whose `duration_s` is above are left out; 0 = no limit."""
+    licences: tuple[str, ...] = ()
+    """Only rows with one of these licences (case aside) are taken; none = any, and none stated."""
+    exclude_uploaders: tuple[str, ...] = ()
+    """Rows of these uploaders are left out."""
     max_bad_fraction: float = 0.01
     """Above this share of unreadable catalog rows the job fails."""
+    max_bad_files: int = 0
+    """Above this number of catalog files that cannot be read to their end the job fails."""
 
     def __post_init__(self) -> None:
+        if self.format not in ("auto", *CATALOG_FORMATS):
+            choices = ", ".join(("auto", *CATALOG_FORMATS))
+            raise ValueError(f"format must be one of {choices}, got {self.format!r}")
         _fraction(self, "max_bad_fraction")
+        _at_least(self, min_duration_s=0, max_duration_s=0, max_bad_files=0)
 
 
 @dataclass(frozen=True)
@@ -149,9 +173,11 @@ class LabelOptions:
     """Labels with fewer videos are dropped."""
     max_labels: int = 0
     """Keep only this many labels, those with the most videos; 0 = all."""
+    label_subset: int = 0
+    """Then keep this many of them at random, smaller sets inside larger ones (4.2.2); 0 = all."""
 
     def __post_init__(self) -> None:
-        _at_least(self, min_videos=1, max_labels=0)
+        _at_least(self, min_videos=1, max_labels=0, label_subset=0)
 
 
 @dataclass(frozen=True)
@@ -168,9 +194,20 @@ class SplitOptions:
     """`tail_preserving` (tail labels whole, head thinned) or `random`."""
     budget: str = "F1"
     """Table 3: `F1` = the splits hold equally many videos, `F2` = equally many minutes."""
+    budget_videos: int = 0
+    """F1: videos in each of `short`, `long` and `long_center`; 0 = as many as there are."""
+    budget_minutes: float = 0.0
+    """F2: minutes of each of the three; 0 = as many as there are."""
+    frames_per_video: int = 1
+    """Images that the split `frames` takes of each video of `all` (4.3.2)."""
+    frame_choice: str = "random"
+    """`random`, or `center` (of as many equal pieces as there are frames to take)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, center_s=0.1, max_videos=0)
+        _at_least(self, center_s=0.1, max_videos=0, budget_videos=0, budget_minutes=0)
+        _at_least(self, frames_per_video=1)
+        if self.frame_choice not in ("random", "center"):
+            raise ValueError(f"frame_choice must be random or center, got {self.frame_choice!r}")
         if len(self.short_s) != 2 or len(self.long_s) != 2:
             raise ValueError("short_s and long_s are two numbers each: from, to")
         if self.sampling not in ("tail_preserving", "random"):

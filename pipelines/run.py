@@ -46,15 +46,17 @@ class Stage:
 
 
 STAGES: Mapping[str, Stage] = {
-    "expand": Stage((), ("expand",), ("hashtags.parquet", "hashtags.json")),
-    "match": Stage(("expand",), ("run", "match"), ("matches",)),
+    "expand": Stage((), ("expand",), ("hashtags.parquet", "hashtags.json", "expansion.json")),
+    "match": Stage(("expand",), ("run", "match"), ("matches", "unreadable")),
     "targets": Stage((), ("run", "targets", "fetch"), ("targets", "target_shards")),
     "fetch": Stage(("match",), ("run", "fetch"), ("videos",), appends=True),
     "deduplicate": Stage(("fetch", "targets"), ("run", "deduplicate"), ("duplicates",)),
     "label": Stage(
-        ("match", "fetch", "deduplicate"), ("run", "label"), ("labels.parquet", "labelled")
+        ("match", "fetch", "deduplicate"),
+        ("run", "label"),
+        ("labels.parquet", "labels.json", "labelled"),
     ),
-    "split": Stage(("label",), ("run", "split"), ("clips",)),
+    "split": Stage(("label",), ("run", "split"), ("clips", "quotas.parquet")),
     "shard": Stage(("split", "label", "deduplicate"), ("run", "shard", "fetch"), ("shards",)),
 }
 
@@ -81,7 +83,7 @@ class Job:
     def config_digest(self) -> str:
         """Hash of every option that shapes the dataset, and of the seed labels."""
         sections = {name: significant(getattr(self.options, name)) for name in vars(self.options)}
-        return digest_of(FORMAT, _seed_digest(self.seed), sections)
+        return digest_of(FORMAT, _seed_digest(self), sections)
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def _key(stage: str, job: Job) -> str:
 def _outside(stage: str, job: Job) -> Any:
     """What a stage reads that no stage made, so that a change is noticed."""
     if stage == "expand":
-        return _seed_digest(job.seed)
+        return _seed_digest(job)
     if stage == "match":
         return _fingerprints([job.catalog] if job.catalog else [])
     if stage == "targets":
@@ -211,8 +213,8 @@ def _fingerprints(paths: tuple[str, ...] | list[str]) -> list[tuple[str, int, in
     return found
 
 
-def _seed_digest(seed: str) -> str:
-    seeds = load_seeds(seed)
+def _seed_digest(job: Job) -> str:
+    seeds = load_seeds(job.seed, job.options.expand.verbnet)
     return digest_of(seeds.joined, [list(vars(one).values()) for one in seeds.seeds])
 
 

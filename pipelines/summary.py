@@ -26,7 +26,7 @@ from pipelines.options import Options
 from pipelines.run import STAGES, JobError, StageRecord, read_record
 
 # Fates of catalog rows that match no label, so that the ledger does not list them one by one.
-NOT_MATCHED = ("unmatched", "merged", "unreadable")
+NOT_MATCHED = ("unmatched", "filtered", "merged", "unreadable")
 
 
 class AccountingError(JobError):
@@ -70,7 +70,9 @@ class Summary:
     """Hex hash of every split's dataset_id."""
     catalog_rows: int
     fates: Mapping[str, int]
-    """Every fate, and `unmatched`, `merged`, `unreadable`; the values add up to `catalog_rows`."""
+    """Every fate, and those of rows that never matched; the values add up to `catalog_rows`."""
+    filtered: Mapping[str, int]
+    """Rows left out by the filters of match, by filter."""
     rejected: Mapping[str, int]
     retry_later: Mapping[str, int]
     duplicates: DuplicateSummary
@@ -102,6 +104,7 @@ def summarise(folder: str) -> Summary:
         dataset_id=digest_of({name: split.dataset_id for name, split in splits.items()}),
         catalog_rows=records["match"].counts["catalog_rows"],
         fates=fates,
+        filtered=_filtered(records["match"]),
         rejected=_reasons(by_reason, Fate.REJECTED),
         retry_later=_reasons(by_reason, Fate.RETRY_LATER),
         duplicates=DuplicateSummary(fates[Fate.DUPLICATE], _duplicates_by_target(folder)),
@@ -177,7 +180,7 @@ def _fates(match: StageRecord, by_reason: Mapping[tuple[str, str | None], int]) 
         if fate not in fates:
             raise AccountingError(f"the ledger holds {count} rows with the unknown fate {fate!r}")
         fates[fate] += count
-    fates |= {name: match.counts[name] for name in NOT_MATCHED}
+    fates |= {name: match.counts.get(name, 0) for name in NOT_MATCHED}
     rows, total = match.counts["catalog_rows"], sum(fates.values())
     if total != rows:
         terms = " + ".join(f"{name} {count}" for name, count in fates.items())
@@ -185,6 +188,15 @@ def _fates(match: StageRecord, by_reason: Mapping[tuple[str, str | None], int]) 
             f"the catalog has {rows} rows, their fates add up to {total}: {terms}"
         )
     return fates
+
+
+def _filtered(match: StageRecord) -> dict[str, int]:
+    prefix = "filtered_"
+    return {
+        name.removeprefix(prefix): count
+        for name, count in match.counts.items()
+        if name.startswith(prefix)
+    }
 
 
 def _reasons(by_reason: Mapping[tuple[str, str | None], int], wanted: Fate) -> dict[str, int]:

@@ -1,6 +1,9 @@
+from functools import partial
+
 import pytest
 
 from labelspace.expansion import HashtagLabel, expand_seeds, gerunds
+from labelspace.hashtags import expand_label
 from labelspace.seeds import Seed, SeedSet, load_seeds
 
 
@@ -43,7 +46,8 @@ def test_short_and_blocked_hashtags_are_left_out_and_bare_labels_named() -> None
 
 
 def test_a_truncated_label_is_reported_with_what_was_kept() -> None:
-    expansion = expand_seeds(phrases("riding or walking with horse", "yoga"), max_hashtags=3)
+    seeds = phrases("riding or walking with horse", "yoga")
+    expansion = expand_seeds(seeds, expand_phrase=partial(expand_label, max_hashtags=3))
     (truncated,) = expansion.truncated
     kept = {row.hashtag for row in expansion.rows if row.label == truncated.label}
     assert truncated.label == "riding or walking with horse"

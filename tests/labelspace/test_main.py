@@ -17,7 +17,15 @@ def test_forms_and_limits_are_options(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["dancing bears", "--forms", "stem", "--max-hashtags", "1"]) == 0
     out, err = capsys.readouterr()
     assert out == "#dancbear\n"
-    assert err == "'dancing bears' has more spellings than were printed\n"
+    assert err == (
+        "'dancing bears' has more spellings than the 1 printed; "
+        "given up first: word orders far from its own\n"
+    )
+
+
+def test_a_remark_in_parentheses_is_expanded_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["yoga (hot)", "--forms", "original", "--keep-parentheses"]) == 0
+    assert capsys.readouterr().out == "#hotyoga\n#yogahot\n"
 
 
 @pytest.mark.parametrize("arguments", [["--", "!?"], ["fish", "--forms", "root"]])

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 
+from labelspace.bulk import fold_hashtags
 from labelspace.expansion import HashtagLabel, expand_seeds
 from labelspace.extract import fold_hashtag
-from labelspace.matching import MATCH_SCHEMA, LabelMatcher, fold_hashtags
+from labelspace.matching import MATCH_SCHEMA, LabelMatcher
 from labelspace.seeds import Seed, SeedSet, load_seeds
 
 Posts = Sequence[Sequence[str | None] | None]

@@ -1,0 +1,174 @@
+"""Every row type of the system; `formats.tables` gives each its Parquet form."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import pyarrow as pa
+
+Float32 = Annotated[float, pa.float32()]
+
+
+@dataclass(frozen=True)
+class CatalogRow:
+    """A public post as the user's catalog lists it."""
+
+    video_id: str
+    uri: str
+    hashtags: tuple[str, ...] | None = None
+    caption: str | None = None
+    uploader: str | None = None
+    licence: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class UnreadableRow:
+    """A catalog row that could not be read: where it is and why."""
+
+    path: str
+    """The catalog file as the job was given it."""
+    line: int | None
+    """First line of the record, from 1 (CSV, TSV, JSONL); row from 1 (Parquet); None: the file."""
+    reason: str
+    """One short sentence, for people."""
+
+
+@dataclass(frozen=True)
+class HashtagRow:
+    """A folded hashtag that stands for a seed label, or for one half of a verb+noun label."""
+
+    hashtag: str
+    label: str
+    role: str = "label"
+    """`label`, or in the verb_noun space `verb` / `noun`: a tag there is one of each, joined."""
+    synset: str | None = None
+    """WordNet id of a noun label, e.g. `n02084071`."""
+
+
+@dataclass(frozen=True)
+class MatchRow:
+    """A catalog video that carries at least one relevant hashtag."""
+
+    row_key: str
+    """Hex hash of the URI: the video's identity in every later table."""
+    video_id: str
+    uri: str
+    labels: tuple[str, ...]
+    """Seed labels, sorted."""
+    hashtags: tuple[str, ...]
+    """The relevant hashtags found, folded, sorted."""
+    uploader: str | None = None
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class VideoRow:
+    """What became of one match when it was fetched; facts are of the stored video."""
+
+    row_key: str
+    video_id: str
+    status: str
+    """`stored`, `rejected` (final) or `retry_later`."""
+    reason: str | None = None
+    part: str | None = None
+    """Name of the tar that holds the video, relative to `videos/`."""
+    offset: int | None = None
+    """Where the video's bytes begin in that tar."""
+    size_bytes: int | None = None
+    sha256: str | None = None
+    source_sha256: str | None = None
+    source_bytes: int | None = None
+    duration_s: float | None = None
+    """Decoded length; what the container claims is never used."""
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    frames: int | None = None
+    fingerprint: tuple[bytes, ...] = ()
+    """256-bit perceptual hashes; entry i was taken at `seconds[i]` from `versions[i]`."""
+    seconds: tuple[Float32, ...] = ()
+    versions: tuple[str, ...] = ()
+    tries: int = 0
+    final_uri: str | None = None
+    detail: str | None = None
+    """One line on a reason, for people: the HTTP status, the decoder's words."""
+
+
+@dataclass(frozen=True)
+class TargetHashRow:
+    """One perceptual hash of one frame of a target video, in one variant."""
+
+    video_id: str
+    label: str | None
+    second: Float32
+    variant: str
+    phash: bytes
+
+
+@dataclass(frozen=True)
+class DuplicateRow:
+    """A source video that may overlap a target video, with the evidence."""
+
+    row_key: str
+    video_id: str
+    target: str
+    target_video_id: str
+    matched_frames: int
+    offset_s: Float32
+    """Source second minus target second, of the closest pair of frames."""
+    min_distance: int
+    """Hamming distance in bits of the closest pair, 0..256."""
+    variant: str
+    """How the target frame was altered to match, e.g. `mirror`."""
+    source_second: Float32 = 0.0
+    target_second: Float32 = 0.0
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One label of the label space; `label_id` is its position."""
+
+    label_id: int
+    label: str
+    videos: int
+    """Videos that carry the label: what `min_videos` looks at."""
+    assigned: int
+    """Those of them that train it; the others train another of their labels."""
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A stored, unduplicated video with the one label it trains."""
+
+    row_key: str
+    video_id: str
+    label_id: int
+    labels: tuple[int, ...]
+    """All of its labels in the label space, sorted."""
+    duration_s: float
+    repeats: float
+    """How often square-root sampling draws the video per pass, relative to the rest."""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One piece of a video in one split; `end_s` is exclusive."""
+
+    clip_id: str
+    row_key: str
+    video_id: str
+    label_id: int
+    start_s: float
+    end_s: float
+    repeats: float
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """The one fate of one matched catalog row."""
+
+    row_key: str
+    video_id: str
+    fate: str
+    reason: str | None
+    stage: str
