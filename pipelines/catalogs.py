@@ -110,7 +110,7 @@ def check_columns(unit: CatalogUnit, options: MatchOptions) -> None:
 
 
 def read_unit(unit: CatalogUnit, options: MatchOptions) -> Iterator[CatalogBatch]:
-    """The unit's rows in batches of at most 65,536; nothing in a single row raises.
+    """The unit's rows in batches of at most 32,768; nothing in a single row raises.
 
     Raises:
         CatalogError: the file as a whole cannot be read, or not beyond the batches given so far.

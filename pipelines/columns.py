@@ -14,7 +14,7 @@ from labelspace.bulk import split_hashtag_fields
 from pipelines.options import MatchOptions
 from pipelines.values import Mask, is_textual, item_type, to_lists, to_mask, to_numbers, to_texts
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 32_768
 NO_LIST = "hashtags are no list of texts"
 
 _REQUIRED = ("video_id", "uri", "hashtags", "caption")

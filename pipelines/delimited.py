@@ -39,7 +39,7 @@ class Header:
 def read_delimited(
     path: str, kind: str, options: MatchOptions, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[CatalogBatch]:
-    """The table's rows, one batch per 65,536 records or per block.
+    """The table's rows, one batch per 32,768 records or per block.
 
     Raises:
         CatalogError: its header cannot be read, or lacks a column that we need.

@@ -4,7 +4,7 @@ One pass over the catalog in Arrow batches. What does not match, or is left out 
 counted, not kept; what cannot be read is listed in `unreadable/` with its file and line. Rows with
 one URI become one match: their labels united, the smallest video_id kept.
 
-Memory: a batch of 65,536 rows per worker, and 1/16 of a bucket of matches (see `merges`); it does
+Memory: a batch of 32,768 rows per worker, and 1/16 of a bucket of matches (see `merges`); it does
 not grow with the catalog as long as `run.buckets` does.
 """
 

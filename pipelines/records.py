@@ -49,7 +49,7 @@ Record = dict[str, Any]
 def read_jsonl(
     path: str, options: MatchOptions, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[CatalogBatch]:
-    """The objects of a file that holds one a line, one batch per 65,536 lines or per block.
+    """The objects of a file that holds one a line, one batch per 32,768 lines or per block.
 
     Raises:
         CatalogError: the file is no UTF-8 text.

@@ -43,7 +43,7 @@ def check_schema(path: str, options: MatchOptions) -> None:
 def read_row_group(
     path: str, row_group: int | None, first_row: int, options: MatchOptions
 ) -> Iterator[CatalogBatch]:
-    """The row group's rows (all of the file's, if None), in batches of at most 65,536.
+    """The row group's rows (all of the file's, if None), in batches of at most 32,768.
 
     Raises:
         CatalogError: a column that we need is missing or of an odd type.

@@ -22,7 +22,7 @@ Row = dict[str, bytes | list[bytes]]
 
 
 def read_yfcc(path: str, block_bytes: int = BLOCK_BYTES) -> Iterator[CatalogBatch]:
-    """The videos, one batch per 65,536 lines or per block.
+    """The videos, one batch per 32,768 lines or per block.
 
     Raises:
         CatalogError: the file is no UTF-8 text.
