@@ -90,7 +90,7 @@ def catalog_folder(path: str) -> str:
 
 
 def check_columns(unit: CatalogUnit, options: MatchOptions) -> None:
-    """Refuse a catalog file that lacks a column we cannot do without, or holds no row.
+    """Refuse a catalog file that lacks a column we cannot do without.
 
     Raises:
         CatalogError: says what is wrong, where, and what to do.

@@ -95,12 +95,18 @@ def check_names(path: str, found: list[str], options: MatchOptions) -> None:
             raise CatalogError(f"{path}: has {found.count(name)} columns named {name!r}; keep one")
     if has_needed(found, options):
         return
-    shown = ", ".join(name[:40] for name in found[:40]) + (", ..." if len(found) > 40 else "")
+    shown = ", ".join(map(_shown, found[:40])) + (", ..." if len(found) > 40 else "")
     raise CatalogError(
         f"{path}: needs the columns {options.video_id!r}, {options.uri!r} and "
         f"{options.hashtags!r} or {options.caption!r}; found: {shown or 'none'}. "
         'Name yours with SET="match.uri=url match.hashtags=tags ..."'
     )
+
+
+def _shown(name: str) -> str:
+    """A column's name as it may be printed: bytes that are no text do odd things to a terminal."""
+    cut = name[:40]
+    return cut if cut.isprintable() else ascii(cut)
 
 
 def has_needed(found: list[str], options: MatchOptions) -> bool:

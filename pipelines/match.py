@@ -277,6 +277,7 @@ def _check(counts: dict[str, int], job: Job) -> None:
         )
     if not counts["matched"]:
         raise JobError(
-            f"{job.catalog}: none of its {rows:,} rows carries a hashtag of the seed set "
-            f"{job.seed!r} and passes the filters; look at hashtags.parquet, or try another SEED"
+            f"{job.catalog}: none of its {rows:,} rows ({bad:,} of them unreadable) carries a "
+            f"hashtag of the seed set {job.seed!r} and passes the filters; look at "
+            "hashtags.parquet, or try another SEED"
         )

@@ -188,9 +188,8 @@ def test_a_line_without_end_is_one_broken_row(tmp_path: Path) -> None:
     [
         (b"", "found: none. Name yours"),
         (b"\n\n", "found: none. Name yours"),
+        (b"a\x1b[2J,b\n1,2\n", "found: 'a\\x1b[2J', b. Name yours"),
         (b"1,http://h/1,#a\n2,http://h/2,#b\n", "found: 1, http://h/1, #a. Name yours"),
-        (HEADER, "has a header and no rows; leave it out"),
-        (HEADER + b"\n\r\n", "has a header and no rows; leave it out"),
         (b"video_id,uri,uri,caption\n1,u,u,c\n", "has 2 columns named 'uri'; keep one"),
         (b'video_id,"uri" x,caption\n1,u,c\n', "the quotes of its header are not in order; mend"),
         (b'"video_id,uri,caption\n1,u,c\n', "the quotes of its header are not in order; mend"),
@@ -207,6 +206,14 @@ def test_a_table_without_a_header_to_go_by_is_refused(
     with pytest.raises(CatalogError) as caught:
         check_header(str(path), "csv", DEFAULT)
     assert str(caught.value).startswith(f"{path}: ") and problem in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [HEADER, HEADER + b"\n\r\n"])
+def test_a_table_without_rows_is_fine_among_others(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "catalog.csv"
+    path.write_bytes(text)
+    check_header(str(path), "csv", DEFAULT)
+    assert read_text(tmp_path, text) == ([], [])
 
 
 def test_a_column_we_do_not_read_may_come_twice(tmp_path: Path) -> None:
