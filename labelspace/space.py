@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from labelspace.sampling import label_subset
+
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -12,8 +14,8 @@ class LabelSpace:
     labels: tuple[str, ...]
     videos: tuple[int, ...]
     """Of each label."""
-    dropped: tuple[tuple[str, int], ...] = ()
-    """Labels left out and their videos, in the same order."""
+    dropped: tuple[tuple[str, int, str], ...] = ()
+    """Labels left out, in the same order: their videos, and which limit left them out."""
     _ids: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -26,21 +28,38 @@ class LabelSpace:
 
 
 def build_label_space(
-    videos_by_label: Mapping[str, int], *, min_videos: int = 50, max_labels: int = 0
+    videos_by_label: Mapping[str, int],
+    *,
+    min_videos: int = 50,
+    max_labels: int = 0,
+    subset: int = 0,
+    rng_seed: int = 0,
 ) -> LabelSpace:
-    """Labels with at least `min_videos` videos, at most `max_labels` of them (0 = all).
+    """Labels with at least `min_videos` videos, at most `max_labels`, of them a random `subset`.
 
     Most videos first, equal ones by label, so that `label_id` 0 is the head, a smaller `max_labels`
-    is a prefix of a larger one, and the order of the counts does not matter (paper 3.1).
+    is a prefix of a larger one, and the order of the counts does not matter (paper 3.1). A smaller
+    subset lies inside a larger one (4.2.2). 0 is no limit.
 
     >>> build_label_space({"yoga": 70, "archery": 70, "zumba": 90, "lunge": 4}).labels
     ('zumba', 'archery', 'yoga')
     """
     ranked = sorted(videos_by_label.items(), key=lambda item: (-item[1], item[0]))
-    enough = sum(videos >= min_videos for _, videos in ranked)
-    size = min(enough, max_labels) if max_labels else enough
-    labels = tuple(label for label, _ in ranked[:size])
-    return LabelSpace(labels, tuple(videos for _, videos in ranked[:size]), tuple(ranked[size:]))
+    enough = [label for label, videos in ranked if videos >= min_videos]
+    most = enough[:max_labels] if max_labels else enough
+    chosen = label_subset(most, subset, rng_seed=rng_seed) if subset else most
+    limits = {"min_videos": set(enough), "max_labels": set(most), "label_subset": set(chosen)}
+    kept: list[tuple[str, int]] = []
+    dropped: list[tuple[str, int, str]] = []
+    for label, videos in ranked:
+        limit = next((name for name, passed in limits.items() if label not in passed), None)
+        if limit is None:
+            kept.append((label, videos))
+        else:
+            dropped.append((label, videos, limit))
+    return LabelSpace(
+        tuple(label for label, _ in kept), tuple(videos for _, videos in kept), tuple(dropped)
+    )
 
 
 def gini(videos: Iterable[int]) -> float:

@@ -1,16 +1,21 @@
-"""Stage label: stored, unduplicated videos -> `labels.parquet` and `labelled/` (paper 3.1, 3.3).
+"""Stage label: stored, unduplicated videos -> `labels.parquet`, `labels.json` and `labelled/`.
 
-A label is kept if at least `min_videos` videos carry it. A video with several kept labels trains
-one of them, chosen by hash; how often it is drawn follows the square root of its label's videos.
+A label is kept if at least `min_videos` videos carry it (paper 3.1). A video with several kept
+labels trains one of them, chosen by hash (3.3); how often it is drawn follows the square root of
+its label's videos (3.1.1).
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms import combiners
 
+from formats.settings import significant
+from formats.storage import write_text
 from formats.tables import (
     LabelledRow,
     LabelRow,
@@ -18,8 +23,9 @@ from formats.tables import (
     count_rows,
     write_rows,
 )
+from labelspace.hashtags import word_tools
 from labelspace.sampling import assign_label, square_root_repeats
-from labelspace.space import LabelSpace, build_label_space
+from labelspace.space import LabelSpace, build_label_space, cumulative_curve, gini
 from pipelines import deduplicate, fetch, match
 from pipelines.batches import WriteRows, part_files, rows_of
 from pipelines.engine import Engine
@@ -28,6 +34,7 @@ from pipelines.options import LabelOptions
 from pipelines.run import Job, JobError, Outcome
 
 SPACE = "labels.parquet"
+MANIFEST = "labels.json"
 TABLE = "labelled"
 
 
@@ -84,17 +91,20 @@ class LabelVideos(beam.PTransform):
         space = (
             candidates
             | "CountLabels" >> CountLabels("labels")
-            | "MakeSpace" >> beam.Map(make_space, job.options.label)
+            | "MakeSpace" >> beam.Map(make_space, job.options.label, run_options.rng_seed)
         )
+        _ = space | "WriteManifest" >> beam.Map(write_manifest, job.path(MANIFEST), _settings(job))
         side = beam.pvalue.AsSingleton(space)
         assigned = candidates | "Assign" >> beam.FlatMap(
             assign, side, rng_seed=run_options.rng_seed
         )
         counts = assigned | "CountAssigned" >> CountLabels("label")
         _ = counts | "WriteSpace" >> beam.Map(write_space, side, path)
+        # Once for all rows: it needs every label's count.
+        repeats = counts | "Repeats" >> beam.Map(square_root_repeats)
         return (
             assigned
-            | "ToRow" >> beam.Map(to_labelled, side, beam.pvalue.AsSingleton(counts))
+            | "ToRow" >> beam.Map(to_labelled, side, beam.pvalue.AsSingleton(repeats))
             | "WriteLabelled"
             >> WriteRows(job.path(TABLE), LabelledRow, run_options.buckets, ("row_key",))
         )
@@ -139,9 +149,15 @@ def find_candidates(
             yield Candidate(row.row_key, row.video_id, row.labels, video.duration_s or 0.0)
 
 
-def make_space(counts: Mapping[str, int], options: LabelOptions) -> LabelSpace:
+def make_space(counts: Mapping[str, int], options: LabelOptions, rng_seed: int) -> LabelSpace:
     """The labels that enough videos carry."""
-    return build_label_space(counts, min_videos=options.min_videos, max_labels=options.max_labels)
+    return build_label_space(
+        counts,
+        min_videos=options.min_videos,
+        max_labels=options.max_labels,
+        subset=options.label_subset,
+        rng_seed=rng_seed,
+    )
 
 
 def assign(row: Candidate, space: LabelSpace, *, rng_seed: int) -> Iterator[Assignment]:
@@ -152,8 +168,8 @@ def assign(row: Candidate, space: LabelSpace, *, rng_seed: int) -> Iterator[Assi
         yield Assignment(row.row_key, row.video_id, label, kept, row.duration_s)
 
 
-def to_labelled(row: Assignment, space: LabelSpace, counts: Mapping[str, int]) -> LabelledRow:
-    """The table's row; `repeats` follows from the label's videos."""
+def to_labelled(row: Assignment, space: LabelSpace, repeats: Mapping[str, float]) -> LabelledRow:
+    """The table's row; `repeats` is by label."""
     found = ((label, space.label_id(label)) for label in row.labels)
     ids = {label: label_id for label, label_id in found if label_id is not None}
     return LabelledRow(
@@ -162,7 +178,7 @@ def to_labelled(row: Assignment, space: LabelSpace, counts: Mapping[str, int]) -
         ids[row.label],
         tuple(sorted(ids.values())),
         row.duration_s,
-        square_root_repeats(counts)[row.label],
+        repeats[row.label],
     )
 
 
@@ -174,6 +190,42 @@ def write_space(counts: Mapping[str, int], space: LabelSpace, path: str) -> str:
     ]
     write_rows(path, rows, LabelRow)
     return path
+
+
+def write_manifest(space: LabelSpace, path: str, settings: Mapping[str, object]) -> str:
+    """Write what a label space depends on, what it left out and how skewed it is (paper Fig. 3)."""
+    skew = {
+        "gini": gini(space.videos) if space.labels else None,
+        "cumulative_curve": cumulative_curve(space.videos) if space.labels else [],
+    }
+    manifest = {
+        **settings,
+        "labels": len(space.labels),
+        "videos": sum(space.videos),
+        "skew": skew,
+        "dropped": [
+            {"label": label, "videos": videos, "reason": reason}
+            for label, videos, reason in space.dropped
+        ],
+    }
+    write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def read_dropped(path: str) -> dict[str, str]:
+    """Labels left out of the space whose manifest this is, and by which limit."""
+    return {row["label"]: row["reason"] for row in json.loads(Path(path).read_text())["dropped"]}
+
+
+def _settings(job: Job) -> dict[str, object]:
+    options = job.options
+    return {
+        "seed_set": Path(job.seed).name,
+        "expand": significant(options.expand),
+        "label": significant(options.label),
+        "rng_seed": options.run.rng_seed,
+        "tools": word_tools() | {"pyarrow": pa.__version__},
+    }
 
 
 def _ones(row: Candidate | Assignment, field: str) -> Iterator[tuple[str, int]]:

@@ -1,7 +1,7 @@
 """`ledger.parquet`: the one fate of every matched catalog row."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import pyarrow as pa
@@ -36,6 +36,7 @@ _PARTS = ".ledger"
 def write_ledger(job: Job) -> None:
     """Write the ledger from the tables of a job whose stages are done."""
     clips = [f"{split.TABLE}/{name}" for name in job.options.split.splits]
+    dropped = label.read_dropped(job.path(label.MANIFEST))
     tables: dict[str, type] = {
         match.TABLE: MatchRow,
         fetch.TABLE: FetchedVideo,
@@ -48,7 +49,7 @@ def write_ledger(job: Job) -> None:
         _ = (
             pipeline
             | "Tables" >> JoinTables(job, tables)
-            | "Fates" >> beam.FlatMap(on_pairs(find_fates, clips))
+            | "Fates" >> beam.FlatMap(on_pairs(find_fates, clips, dropped))
             | "WriteLedger"
             >> WriteRows(job.path(_PARTS), LedgerRow, job.options.run.buckets, ("row_key",))
         )
@@ -58,33 +59,49 @@ def write_ledger(job: Job) -> None:
 
 
 def find_fates(
-    _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]], clips: list[str]
+    _bucket: int,
+    tables: dict[str, Iterable[pa.RecordBatch]],
+    clips: list[str],
+    dropped: Mapping[str, str],
 ) -> Iterator[LedgerRow]:
-    """Yield the fate of each of a bucket's matches."""
+    """Yield the fate of each of a bucket's matches.
+
+    `dropped` has the labels outside the label space, and which limit left each out.
+    """
     videos = latest_videos(tables[fetch.TABLE])
     targets = {row.row_key: row.target for row in rows_of(tables[deduplicate.TABLE], DuplicateRow)}
     labelled = keys_of(tables[label.TABLE])
     sampled = {key for name in clips for key in keys_of(tables[name])}
     for row in rows_of(tables[match.TABLE], MatchRow):
         key = row.row_key
-        fate, reason, stage = _fate(videos[key], targets.get(key), key in labelled, key in sampled)
+        early = _early_fate(videos[key], targets.get(key))
+        if early is not None:
+            fate, reason, stage = early
+        elif key in labelled:
+            sampled_fate = (Fate.CLIP, None, "shard"), (Fate.NOT_SAMPLED, None, "split")
+            fate, reason, stage = sampled_fate[key not in sampled]
+        else:
+            fate, reason, stage = _unlabelled_fate(dropped.get(name) for name in row.labels)
         yield LedgerRow(key, row.video_id, fate, reason, stage)
 
 
-def _fate(
-    video: FetchedVideo, target: str | None, labelled: bool, sampled: bool
-) -> tuple[Fate, str | None, str]:
+def _early_fate(video: FetchedVideo, target: str | None) -> tuple[Fate, str | None, str] | None:
     if video.status == REJECTED:
         return Fate.REJECTED, video.reason, "fetch"
     if video.status == RETRY_LATER:
         return Fate.RETRY_LATER, video.reason, "fetch"
     if target is not None:
         return Fate.DUPLICATE, target, "deduplicate"
-    if not labelled:
-        return Fate.LABEL_TOO_SMALL, None, "label"
-    if not sampled:
-        return Fate.NOT_SAMPLED, None, "split"
-    return Fate.CLIP, None, "shard"
+    return None
+
+
+def _unlabelled_fate(limits: Iterable[str | None]) -> tuple[Fate, str, str]:
+    """The fate of a video none of whose labels was kept: that of the label that came furthest."""
+    found = set(limits)
+    for limit in ("label_subset", "max_labels"):
+        if limit in found:
+            return Fate.NOT_SAMPLED, limit, "label"
+    return Fate.LABEL_TOO_SMALL, "min_videos", "label"
 
 
 def _concatenate(job: Job) -> None:

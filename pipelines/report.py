@@ -29,7 +29,7 @@ _TABLE_END = 12
 
 # (what is left, the fates lost on the way to it): the catalog minus all of them is the clips.
 _STEPS: Sequence[tuple[str, Sequence[str]]] = (
-    ("matched", ("unreadable", "merged", "unmatched")),
+    ("matched", ("unreadable", "merged", "filtered", "unmatched")),
     ("fetched", (Fate.REJECTED, Fate.RETRY_LATER)),
     ("not duplicate", (Fate.DUPLICATE,)),
     ("labelled", (Fate.LABEL_TOO_SMALL,)),
@@ -38,6 +38,7 @@ _STEPS: Sequence[tuple[str, Sequence[str]]] = (
 _LOST_WORDS = {
     "unreadable": "unreadable",
     "merged": "repeated URIs",
+    "filtered": "left out by a filter",
     "unmatched": "without a relevant hashtag",
     Fate.REJECTED: "rejected",
     Fate.RETRY_LATER: "to try again later",

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from labelspace.space import build_label_space, cumulative_curve, gini
@@ -9,7 +11,7 @@ def test_labels_are_ordered_by_videos_then_name_and_small_ones_dropped() -> None
     space = build_label_space(VIDEOS)
     assert space.labels == ("zumba", "archery", "yoga", "ski")
     assert space.videos == (90, 70, 70, 50)
-    assert space.dropped == (("lunge", 4),)
+    assert space.dropped == (("lunge", 4, "min_videos"),)
     assert [space.label_id(label) for label in (*space.labels, "lunge", "?")] == [
         0,
         1,
@@ -29,7 +31,21 @@ def test_fewer_labels_are_a_prefix_of_more() -> None:
     spaces = [build_label_space(VIDEOS, max_labels=size).labels for size in (1, 2, 3, 4, 9)]
     whole = build_label_space(VIDEOS).labels
     assert spaces == [whole[:1], whole[:2], whole[:3], whole, whole]
-    assert build_label_space(VIDEOS, max_labels=3).dropped == (("ski", 50), ("lunge", 4))
+    assert build_label_space(VIDEOS, max_labels=3).dropped == (
+        ("ski", 50, "max_labels"),
+        ("lunge", 4, "min_videos"),
+    )
+
+
+def test_random_label_subsets_lie_inside_larger_ones_and_keep_the_order() -> None:
+    videos = {f"label {number}": 50 + number % 7 for number in range(60)} | {"small": 3}
+    spaces = [build_label_space(videos, subset=size, rng_seed=1) for size in (5, 20, 60, 99)]
+    assert [len(space.labels) for space in spaces] == [5, 20, 60, 60]
+    for smaller, larger in itertools.pairwise(spaces):
+        assert set(smaller.labels) <= set(larger.labels)
+        assert list(smaller.videos) == sorted(smaller.videos, reverse=True)
+    assert {reason for *_, reason in spaces[0].dropped} == {"label_subset", "min_videos"}
+    assert build_label_space(videos, subset=5, rng_seed=2).labels != spaces[0].labels
 
 
 def test_no_label_may_survive() -> None:

@@ -6,16 +6,23 @@ FATES = {
     "a": ("rejected", "gone", "fetch"),
     "b": ("retry_later", "busy", "fetch"),
     "c": ("duplicate", "bench", "deduplicate"),
-    "d": ("label_too_small", None, "label"),
+    "d": ("label_too_small", "min_videos", "label"),
     "e": ("not_sampled", None, "split"),
     "f": ("clip", None, "shard"),
+    "g": ("not_sampled", "label_subset", "label"),
 }
+LABELS = {"g": ("not drawn", "rare")}
+DROPPED = {"rare": "min_videos", "not drawn": "label_subset"}
 
 
 def test_every_match_has_the_fate_of_the_first_stage_that_dropped_it() -> None:
     status = {"a": "rejected", "b": "retry_later"}
     tables = {
-        "matches": [to_batch([MatchRow(k, f"v{k}", "u", (), ()) for k in FATES], MatchRow)],
+        "matches": [
+            to_batch(
+                [MatchRow(k, f"v{k}", "u", LABELS.get(k, ("rare",)), ()) for k in FATES], MatchRow
+            )
+        ],
         "videos": [
             to_batch(
                 [
@@ -33,6 +40,6 @@ def test_every_match_has_the_fate_of_the_first_stage_that_dropped_it() -> None:
         "labelled": [to_batch([RowKey("e"), RowKey("f")], RowKey)],
         "clips/all": [to_batch([RowKey("f")], RowKey)],
     }
-    assert list(find_fates(0, tables, ["clips/all"])) == [
+    assert list(find_fates(0, tables, ["clips/all"], DROPPED)) == [
         LedgerRow(key, f"v{key}", *fate) for key, fate in FATES.items()
     ]
