@@ -164,6 +164,23 @@ class ClipRow:
 
 
 @dataclass(frozen=True)
+class SplitQuotaRow:
+    """What one label has for the temporal splits, and what they took of it."""
+
+    label_id: int
+    label: str
+    short_videos: int
+    """What there is."""
+    long_videos: int
+    short: int
+    """What the split took."""
+    long: int
+    long_center: int
+    reason: str | None
+    """Why the label is in none of the three."""
+
+
+@dataclass(frozen=True)
 class LedgerRow:
     """The one fate of one matched catalog row."""
 

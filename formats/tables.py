@@ -23,6 +23,7 @@ from formats.rows import LabelledRow as LabelledRow
 from formats.rows import LabelRow as LabelRow
 from formats.rows import LedgerRow as LedgerRow
 from formats.rows import MatchRow as MatchRow
+from formats.rows import SplitQuotaRow as SplitQuotaRow
 from formats.rows import TargetHashRow as TargetHashRow
 from formats.rows import UnreadableRow as UnreadableRow
 from formats.rows import VideoRow as VideoRow

@@ -51,6 +51,9 @@ class LabelQuota:
     unused_short: int
     """Short videos that found no long counterpart (or no room in `max_videos`)."""
     unused_long: int
+    budget_ms: int = 0
+    """F2: how much footage of the label each split takes, in milliseconds; the numbers of videos
+    are then those that the label's mean lengths make of it."""
 
     def of(self, split: str) -> int:
         """The quota of `short`, `long` or `long_center`."""
@@ -102,6 +105,7 @@ def plan_splits(
     *,
     budget: str = "F1",
     max_videos: int = 0,
+    max_ms: int = 0,
 ) -> SplitPlan:
     """How many videos of each label `short`, `long` and `long_center` take.
 
@@ -118,6 +122,7 @@ def plan_splits(
         rule: lengths.
         budget: `F1` or `F2`.
         max_videos: per split before F2's minutes, tail labels kept whole; 0 = all.
+        max_ms: F2's milliseconds per split, tail labels kept whole; 0 = all.
 
     Raises:
         ValueError: an unknown budget.
@@ -127,8 +132,13 @@ def plan_splits(
     pairs = {lb: min(n.short_videos, n.long_videos) for lb, n in lengths_by_label.items()}
     if max_videos:
         pairs = tail_preserving_quotas(pairs, max_videos)
+    budgets_ms = dict.fromkeys(pairs, 0)
+    if budget == "F2":
+        budgets_ms = {lb: _budget_ms(lengths_by_label[lb], n, rule) for lb, n in pairs.items()}
+        if 0 < max_ms < sum(budgets_ms.values()):
+            budgets_ms = tail_preserving_quotas(budgets_ms, max_ms)
     quotas = [
-        _label_quota(label, lengths_by_label[label], videos, rule if budget == "F2" else None)
+        _label_quota(label, lengths_by_label[label], videos, (budgets_ms[label], rule))
         for label, videos in sorted(pairs.items())
     ]
     return SplitPlan(
@@ -137,20 +147,28 @@ def plan_splits(
     )
 
 
-def _label_quota(
-    label: str, lengths: LabelLengths, videos: int, equal_minutes: SplitRule | None
-) -> LabelQuota:
-    short = long = long_center = videos
-    if equal_minutes and videos:
-        center_ms = round(equal_minutes.center_s * 1000)
-        budget = min(
+def _budget_ms(lengths: LabelLengths, videos: int, rule: SplitRule) -> int:
+    """Milliseconds that each of the splits can hold of a label that has so many pairs."""
+    if not videos:
+        return 0
+    return round(
+        min(
             lengths.short_ms * videos / lengths.short_videos,
             lengths.long_ms * videos / lengths.long_videos,
-            center_ms * videos,
+            rule.center_s * 1000 * videos,
         )
-        short = _videos_in(budget * lengths.short_videos, lengths.short_ms)
-        long = _videos_in(budget * lengths.long_videos, lengths.long_ms)
-        long_center = _videos_in(budget, center_ms)
+    )
+
+
+def _label_quota(
+    label: str, lengths: LabelLengths, videos: int, minutes: tuple[int, SplitRule]
+) -> LabelQuota:
+    short = long = long_center = videos
+    budget_ms, rule = minutes
+    if budget_ms:
+        short = _videos_in(budget_ms * lengths.short_videos, lengths.short_ms)
+        long = _videos_in(budget_ms * lengths.long_videos, lengths.long_ms)
+        long_center = _videos_in(budget_ms, rule.center_s * 1000)
     return LabelQuota(
         label,
         short,
@@ -158,8 +176,9 @@ def _label_quota(
         long_center,
         unused_short=lengths.short_videos - short,
         unused_long=lengths.long_videos - max(long, long_center),
+        budget_ms=budget_ms,
     )
 
 
-def _videos_in(budget: float, length: int) -> int:
+def _videos_in(budget: float, length: float) -> int:
     return max(1, round(budget / length))

@@ -91,9 +91,9 @@ def test_f2_takes_equally_many_minutes_of_each_label() -> None:
     assert plan == SplitPlan(
         quotas=(
             # 60 short videos of 3 s are 180 s: 3 long ones of 60 s, 45 centres of 4 s.
-            LabelQuota("ski", 60, 3, 45, unused_short=30, unused_long=15),
+            LabelQuota("ski", 60, 3, 45, unused_short=30, unused_long=15, budget_ms=180_000),
             # 40 centres of 4 s are 160 s: 32 short ones of 5 s, 3 (2.9) long ones of 55 s.
-            LabelQuota("yoga", 32, 3, 40, unused_short=8, unused_long=60),
+            LabelQuota("yoga", 32, 3, 40, unused_short=8, unused_long=60, budget_ms=160_000),
         ),
         unfilled=(LUNGE,),
     )
@@ -128,3 +128,11 @@ def test_quotas_of_a_smaller_total_never_exceed_those_of_a_larger() -> None:
 def test_an_unknown_budget_is_refused() -> None:
     with pytest.raises(ValueError, match="budget must be F1 or F2, got 'F3'"):
         plan_splits(LENGTHS, RULE, budget="F3")
+
+
+def test_f2_holds_no_more_minutes_than_allowed_and_keeps_the_tail() -> None:
+    plan = plan_splits(LENGTHS, RULE, budget="F2", max_ms=200_000)
+    assert [(quota.label, quota.budget_ms) for quota in plan.quotas] == [
+        ("ski", 100_000),
+        ("yoga", 100_000),
+    ]

@@ -1,70 +1,157 @@
+import random
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from formats.tables import ClipRow, LabelledRow, LabelRow, to_batch, write_rows
+import pytest
+
+from formats.tables import (
+    ClipRow,
+    LabelledRow,
+    LabelRow,
+    SplitQuotaRow,
+    read_rows,
+    write_rows,
+)
+from labelspace.sampling import random_subset, tail_preserving_subset
+from pipelines.batches import part_files
+from pipelines.match import row_key
 from pipelines.options import Options, RunOptions, SplitOptions
 from pipelines.run import Job
-from pipelines.split import choose_clips, label_quotas
+from pipelines.split import run
 
 
-def videos(*lengths_s: float) -> list[LabelledRow]:
+def videos(lengths_s: Sequence[float], label_id: int = 0) -> list[LabelledRow]:
+    keys = [row_key(f"{label_id}/{number}") for number in range(len(lengths_s))]
     return [
-        LabelledRow(f"{number:032x}", f"v{number}", 7, (7,), length, 1.0)
-        for number, length in enumerate(lengths_s)
+        LabelledRow(key, f"v{key[:6]}", label_id, (label_id,), length, 1.0)
+        for key, length in zip(keys, lengths_s, strict=True)
     ]
 
 
-def choose(rows: list[LabelledRow], options: Options) -> dict[str, list[ClipRow]]:
-    found: dict[str, list[ClipRow]] = {name: [] for name in options.split.splits}
-    for name, clip in choose_clips(7, [to_batch(rows, LabelledRow)], options, None):
-        found[name].append(clip)
-    return found
+def split(
+    out: Path, rows: Sequence[LabelledRow], *, parts: int = 1, **options: object
+) -> tuple[dict[str, list[ClipRow]], list[SplitQuotaRow]]:
+    """The clips of the real stage, and its report by label."""
+    for part in range(parts):
+        write_rows(str(out / f"labelled/part-{part}.parquet"), rows[part::parts], LabelledRow)
+    counts = Counter(row.label_id for row in rows)
+    labels = [LabelRow(n, f"label {n}", counts[n], counts[n]) for n in sorted(counts)]
+    write_rows(str(out / "labels.parquet"), labels, LabelRow)
+    settings = Options(run=RunOptions(buckets=2), split=SplitOptions(**options))  # type: ignore[arg-type]
+    job = Job(out, "kinetics", settings)
+    run(job)
+    clips = {
+        name: sorted(
+            (
+                clip
+                for part in part_files(job.path("clips", name))
+                for clip in read_rows(part, ClipRow)
+            ),
+            key=lambda clip: clip.clip_id,
+        )
+        for name in settings.split.splits
+    }
+    return clips, list(read_rows(job.path("quotas.parquet"), SplitQuotaRow))
 
 
-def test_short_long_and_centre_hold_equally_many_videos() -> None:
-    chosen = choose(videos(2, 3, 4, 20, 56, 58), Options())
-    assert {name: len(clips) for name, clips in chosen.items()} == {
-        "all": 6,
+@pytest.fixture(scope="module")
+def many() -> list[LabelledRow]:
+    """3,000 videos of twelve labels with a long tail, a third short, a third long."""
+    rng = random.Random(0)
+    rows = []
+    for label_id in range(12):
+        lengths = [
+            rng.choice((rng.uniform(1, 5), rng.uniform(55, 60), rng.uniform(6, 50)))
+            for _ in range(1200 // (label_id + 1))
+        ]
+        rows += videos(lengths, label_id)
+    return rows
+
+
+def keys(clips: Sequence[ClipRow]) -> set[str]:
+    return {clip.row_key for clip in clips}
+
+
+def by_label(clips: Sequence[ClipRow]) -> Counter[int]:
+    return Counter(clip.label_id for clip in clips)
+
+
+def test_short_long_and_centre_hold_equally_many_videos_and_the_rest_is_reported(
+    tmp_path: Path,
+) -> None:
+    rows = videos((2, 3, 4, 20, 56, 58)) + videos((2, 3), 1) + videos((20,), 2)
+    clips, quotas = split(tmp_path, rows)
+    assert {name: len(found) for name, found in clips.items()} == {
+        "all": 9,
         "short": 2,
         "long": 2,
         "long_center": 2,
     }
-    assert [c.row_key for c in chosen["long"]] == [c.row_key for c in chosen["long_center"]]
-    assert {(c.start_s, c.end_s) for c in chosen["long_center"]} == {(26.0, 30.0), (27.0, 31.0)}
-
-
-def test_equal_minutes_leave_few_long_videos() -> None:
-    options = Options(split=SplitOptions(budget="F2"))
-    chosen = choose(videos(*[4.0] * 28, *[56.0] * 28), options)
-    assert [len(chosen[name]) for name in ("short", "long", "long_center")] == [28, 2, 28]
-
-
-def test_clips_do_not_depend_on_the_order_of_the_videos() -> None:
-    rows = videos(2, 3, 4, 56, 58)
-    assert choose(rows, Options()) == choose(rows[::-1], Options())
-
-
-def test_ids_differ_between_splits_and_hold_no_dot() -> None:
-    chosen = choose(videos(2, 56), Options())
-    ids = [clip.clip_id for clips in chosen.values() for clip in clips]
-    assert len(set(ids)) == len(ids) == 5
+    assert keys(clips["long"]) == keys(clips["long_center"])
+    assert {(c.start_s, c.end_s) for c in clips["long_center"]} == {(26.0, 30.0), (27.0, 31.0)}
+    assert quotas == [
+        SplitQuotaRow(0, "label 0", 3, 2, 2, 2, 2, None),
+        SplitQuotaRow(1, "label 1", 2, 0, 0, 0, 0, "no long video"),
+        SplitQuotaRow(2, "label 2", 0, 0, 0, 0, 0, "no short and no long video"),
+    ]
+    ids = [clip.clip_id for found in clips.values() for clip in found]
+    assert len(set(ids)) == len(ids)
     assert all(len(clip_id) == 32 and int(clip_id, 16) >= 0 for clip_id in ids)
 
 
-def job(out: Path, **split: object) -> Job:
-    options = Options(run=RunOptions(buckets=1), split=SplitOptions(**split))  # type: ignore[arg-type]
-    rows = [
-        LabelledRow(f"{n:032x}", f"v{n}", int(n >= 90), (int(n >= 90),), 2.0, 1.0)
-        for n in range(100)
-    ]
-    write_rows(str(out / "labelled" / "part-0.parquet"), rows, LabelledRow)
-    labels = [LabelRow(0, "head", 90, 90), LabelRow(1, "tail", 10, 10)]
-    write_rows(str(out / "labels.parquet"), labels, LabelRow)
-    return Job(out, "kinetics", options)
+def test_equal_minutes_leave_few_long_videos(tmp_path: Path) -> None:
+    clips, _ = split(tmp_path, videos([4.0] * 28 + [56.0] * 28), budget="F2")
+    assert [len(clips[name]) for name in ("short", "long", "long_center")] == [28, 2, 28]
 
 
-def test_fewer_videos_keep_the_tail_or_are_taken_at_random(tmp_path: Path) -> None:
-    assert label_quotas(job(tmp_path)) is None
-    assert label_quotas(job(tmp_path, max_videos=30)) == {0: 20, 1: 10}
-    random = label_quotas(job(tmp_path, max_videos=30, sampling="random"))
-    assert random is not None and sum(random.values()) == 30
-    assert random[1] < 10
+def test_every_label_has_the_same_videos_or_minutes_in_the_three_splits(
+    tmp_path: Path, many: list[LabelledRow]
+) -> None:
+    f1, _ = split(tmp_path / "f1", many, budget_videos=300)
+    counts = [by_label(f1[name]) for name in ("short", "long", "long_center")]
+    assert counts[0] == counts[1] == counts[2]
+    assert counts[0].total() == 300
+    f2, _ = split(tmp_path / "f2", many, budget="F2", budget_minutes=10)
+    for label_id in range(12):
+        seconds = {
+            name: sum(c.end_s - c.start_s for c in f2[name] if c.label_id == label_id)
+            for name in ("short", "long", "long_center")
+        }
+        # As nearly as whole videos can: half of one too much or too little.
+        assert abs(seconds["short"] - seconds["long_center"]) <= (5 + 4) / 2
+        assert abs(seconds["long"] - seconds["long_center"]) <= (60 + 4) / 2
+    minutes = sum(c.end_s - c.start_s for c in f2["short"]) / 60
+    assert minutes == pytest.approx(10, abs=12 * 2.5 / 60)
+
+
+@pytest.mark.parametrize("sampling", ["random", "tail_preserving"])
+def test_subsets_are_exact_nested_and_those_of_the_label_space_package(
+    tmp_path: Path, many: list[LabelledRow], sampling: str
+) -> None:
+    found = []
+    for size in (37, 500, 2000):
+        clips, _ = split(
+            tmp_path / str(size), many, splits=("all",), max_videos=size, sampling=sampling
+        )
+        assert len(clips["all"]) == size
+        found.append(keys(clips["all"]))
+    assert found[0] < found[1] < found[2]
+    if sampling == "random":
+        assert found[1] == set(random_subset((r.row_key for r in many), 500, rng_seed=0))
+    else:
+        of_label = {
+            f"{n:09d}": [row.row_key for row in many if row.label_id == n] for n in range(12)
+        }
+        kept = tail_preserving_subset(of_label, 500, rng_seed=0)
+        assert found[1] == {key for of_one in kept.values() for key in of_one}
+
+
+def test_clips_do_not_depend_on_the_order_or_the_parts_of_the_videos(
+    tmp_path: Path, many: list[LabelledRow]
+) -> None:
+    some = many[::3]
+    options = {"max_videos": 400, "budget": "F2"}
+    one = split(tmp_path / "one", some, **options)
+    other = split(tmp_path / "other", some[::-1], parts=5, **options)
+    assert one == other

@@ -80,8 +80,8 @@ def test_a_row_without_a_fate_is_an_error_that_shows_the_numbers(out):
         summarise(str(out))
     assert str(caught.value) == (
         "the catalog has 19 rows, their fates add up to 11: clip 1 + duplicate 0 + rejected 0 + "
-        "retry_later 0 + label_too_small 0 + not_sampled 0 + taken_down 0 + unmatched 7 + filtered 0 "
-        "+ merged 2 + unreadable 1"
+        "retry_later 0 + label_too_small 0 + not_sampled 0 + taken_down 0 + unmatched 7 + "
+        "filtered 0 + merged 2 + unreadable 1"
     )
 
 
