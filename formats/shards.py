@@ -1,7 +1,8 @@
 """Tars of clips in WebDataset's layout: written byte for byte the same, read only if whole.
 
-A shard holds `<clip_id>.mp4` and `<clip_id>.json` per clip. `MANIFEST.json` beside the shards names
-each with its size and SHA-256; a shard that it does not name does not exist.
+A shard holds `<clip_id>.mp4` (in an image set `.jpg`) and `<clip_id>.json` per clip.
+`MANIFEST.json` beside the shards names each with its size and SHA-256; a shard that it does not
+name does not exist.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import BinaryIO
 from formats.storage import publish, sha256_file, write_text
 
 MANIFEST = "MANIFEST.json"
+CONTENTS = (".mp4", ".jpg")
 FORMAT = 1
 
 
@@ -70,16 +72,18 @@ def open_for_writing(file: BinaryIO) -> tarfile.TarFile:
     return tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
 
 
-def write_shard(path: str, clips: Iterable[tuple[str, bytes, Mapping[str, object]]]) -> ShardEntry:
-    """Write (clip_id, mp4 bytes, facts) in their order to one tar, atomically.
+def write_shard(
+    path: str, clips: Iterable[tuple[str, bytes, Mapping[str, object]]], *, suffix: str = ".mp4"
+) -> ShardEntry:
+    """Write (clip_id, bytes, facts) in their order to one tar, atomically.
 
     Holds one clip in memory. The same clips give the same bytes.
     """
     count = 0
     with publish(path) as temporary:
         with open(temporary, "wb") as file, open_for_writing(file) as tar:
-            for clip_id, video, facts in clips:
-                add_member(tar, f"{clip_id}.mp4", video)
+            for clip_id, content, facts in clips:
+                add_member(tar, f"{clip_id}{suffix}", content)
                 add_member(tar, f"{clip_id}.json", canonical_json(facts))
                 count += 1
         size, digest = Path(temporary).stat().st_size, sha256_file(temporary)
@@ -132,7 +136,7 @@ def check_shard(folder: str, entry: ShardEntry) -> None:
 
 
 def read_shard(path: str) -> Iterator[tuple[str, bytes, dict[str, object]]]:
-    """Yield (clip_id, mp4 bytes, facts), one clip in memory at a time.
+    """Yield (clip_id, bytes of its video or image, facts), one clip in memory at a time.
 
     Raises:
         ShardError: the tar is cut, or holds something that is not a clip.
@@ -141,11 +145,11 @@ def read_shard(path: str) -> Iterator[tuple[str, bytes, dict[str, object]]]:
         with tarfile.open(path, "r:") as tar:
             members = iter(tar)
             for member in members:
-                clip_id, video = _content(tar, member, ".mp4")
+                clip_id, content = _content(tar, member, *CONTENTS)
                 other = next(members, None)
                 if other is None or other.name != f"{clip_id}.json":
                     raise ShardError(f"{path}: clip {clip_id} has no json")
-                yield clip_id, video, json.loads(_content(tar, other, ".json")[1])
+                yield clip_id, content, json.loads(_content(tar, other, ".json")[1])
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise ShardError(f"{path}: cannot be read: {error}") from error
 
@@ -165,10 +169,12 @@ def digest_of(*values: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> tuple[str, bytes]:
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, *suffixes: str) -> tuple[str, bytes]:
     file = tar.extractfile(member) if member.isreg() else None
-    if file is None or not member.name.endswith(suffix):
-        raise ShardError(f"unexpected member {member.name!r}, wanted a file ending in {suffix}")
+    suffix = Path(member.name).suffix
+    if file is None or suffix not in suffixes:
+        wanted = " or ".join(suffixes)
+        raise ShardError(f"unexpected member {member.name!r}, wanted a file ending in {wanted}")
     content = file.read()
     if len(content) != member.size:
         raise ShardError(f"{member.name}: cut after {len(content)} of {member.size} bytes")

@@ -8,9 +8,9 @@ as closely as whole videos allow, the minutes per label (budget F2).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from labelspace.sampling import tail_preserving_quotas
+from labelspace.sampling import hash_order, tail_preserving_quotas
 
-SPLITS = ("all", "short", "long", "long_center")
+SPLITS = ("all", "short", "long", "long_center", "frames")
 BUDGETS = ("F1", "F2")
 
 
@@ -81,6 +81,8 @@ def length_class(duration_s: float, rule: SplitRule) -> str | None:
 def clip_span(split: str, duration_s: float, rule: SplitRule) -> tuple[float, float] | None:
     """Start and end in seconds of the piece that a split takes of a video; None if it takes none.
 
+    `frames` takes no piece, see `frame_seconds`.
+
     >>> clip_span("long_center", 58.0, SplitRule())
     (27.0, 31.0)
 
@@ -91,12 +93,36 @@ def clip_span(split: str, duration_s: float, rule: SplitRule) -> tuple[float, fl
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if split == "all":
         return (0.0, duration_s)
+    if split == "frames":
+        return None
     if length_class(duration_s, rule) != split.removesuffix("_center"):
         return None
     if split == "long_center":
         start_s = (duration_s - rule.center_s) / 2
         return (start_s, start_s + rule.center_s)
     return (0.0, duration_s)
+
+
+def frame_seconds(
+    key: str, duration_s: float, frames: int, *, at_random: bool, rng_seed: int
+) -> list[float]:
+    """The seconds of a video from which an image set takes a frame each (paper 4.3.2).
+
+    One in each of `frames` equal pieces of the video, at random or in the middle; fewer pieces
+    where they would be shorter than a tenth of a second.
+
+    >>> frame_seconds("v1", 8.0, 2, at_random=False, rng_seed=0)
+    [2.0, 6.0]
+    """
+    pieces = max(1, min(frames, int(duration_s * 10)))
+    shares = [0.5] * pieces
+    if at_random:
+        orders = (
+            hash_order(f"{key}\0{piece}", rng_seed=rng_seed, purpose="frame")
+            for piece in range(pieces)
+        )
+        shares = [order / 2**64 for order in orders]
+    return [(piece + share) * duration_s / pieces for piece, share in enumerate(shares)]
 
 
 def plan_splits(

@@ -27,6 +27,8 @@ class FetchedVideo:
     size_bytes: int | None
     duration_s: float | None
     tries: int
+    fps: float | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ how the work is done, not what comes out, so it is left out of the config digest
 
 from dataclasses import dataclass, field
 
+from labelspace.splits import SPLITS
+
 CATALOG_FORMATS = ("parquet", "csv", "tsv", "jsonl", "info_json", "yfcc100m")
 
 
@@ -185,6 +187,8 @@ class SplitOptions:
     """Which seconds of which video (paper 4.3.1), and how many videos (4.1.1)."""
 
     splits: tuple[str, ...] = ("all", "short", "long", "long_center")
+    """Which of these and `frames` (images of the videos of `all`, 4.3.2) are made; the first is
+    what the report shows, so it holds videos."""
     short_s: tuple[float, ...] = (1.0, 5.0)
     long_s: tuple[float, ...] = (55.0, 60.5)
     center_s: float = 4.0
@@ -206,6 +210,11 @@ class SplitOptions:
     def __post_init__(self) -> None:
         _at_least(self, center_s=0.1, max_videos=0, budget_videos=0, budget_minutes=0)
         _at_least(self, frames_per_video=1)
+        unknown = sorted(set(self.splits) - set(SPLITS))
+        if unknown or not self.splits or self.splits[0] == "frames":
+            raise ValueError(
+                f"splits are some of {', '.join(SPLITS)}, frames not the first, got {self.splits}"
+            )
         if self.frame_choice not in ("random", "center"):
             raise ValueError(f"frame_choice must be random or center, got {self.frame_choice!r}")
         if len(self.short_s) != 2 or len(self.long_s) != 2:

@@ -8,17 +8,26 @@ from its id alone, so the shards are the same bytes whatever the engine or the p
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.transforms import combiners
 
 from formats.shards import Manifest, ShardEntry, digest_of, write_manifest, write_shard
 from formats.storage import write_text
-from formats.tables import ClipRow, LabelRow, MatchRow, count_rows, read_rows
-from formats.video import cut
+from formats.tables import (
+    ClipRow,
+    LabelRow,
+    MatchRow,
+    count_rows,
+    read_batches,
+    read_rows,
+    schema_of,
+)
+from formats.video import cut, thumbnail_jpeg
 from pipelines import fetch, label, match, split
 from pipelines.batches import on_pairs, part_files, rows_of
 from pipelines.engine import Engine, progress
@@ -44,6 +53,8 @@ class ClipReference:
     offset: int
     size_bytes: int
     duration_s: float
+    fps: float
+    height: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class ShardWriter:
     videos: str
     shards: int
     options: FetchOptions
+    suffix: str = ".mp4"
+    """`.jpg` for a split of images."""
 
     def number(self, reference: ClipReference) -> tuple[int, ClipReference]:
         """The shard that a clip belongs to."""
@@ -63,14 +76,17 @@ class ShardWriter:
         """Write one shard, clips in order of their ids. Holds its references and one clip."""
         path = f"{self.folder}/shard-{number:05d}.tar"
         ordered = sorted(references, key=lambda r: r.clip.clip_id)
-        return write_shard(path, (self._sample(reference) for reference in ordered))
+        samples = (self._sample(reference) for reference in ordered)
+        return write_shard(path, samples, suffix=self.suffix)
 
     def _sample(self, reference: ClipReference) -> tuple[str, bytes, Mapping[str, object]]:
         clip = reference.clip
         with open(f"{self.videos}/{reference.part}", "rb") as file:
             file.seek(reference.offset)
             content = file.read(reference.size_bytes)
-        if clip.start_s > 0 or clip.end_s < reference.duration_s:
+        if self.suffix == ".jpg":
+            content = frame_bytes(content, reference)
+        elif clip.start_s > 0 or clip.end_s < reference.duration_s:
             content = cut_bytes(content, clip, self.options)
         progress.advance()
         return clip.clip_id, content, clip_facts(reference)
@@ -120,6 +136,18 @@ def cut_bytes(content: bytes, clip: ClipRow, options: FetchOptions) -> bytes:
         return Path(piece).read_bytes()
 
 
+def frame_bytes(content: bytes, reference: ClipReference) -> bytes:
+    """The frame of a stored video that is on show at the clip's second, as a JPEG of its size."""
+    last = round(reference.duration_s * reference.fps) - 1
+    number = max(0, min(int(reference.clip.start_s * reference.fps), last))
+    with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
+        whole = f"{scratch}/whole.mp4"
+        Path(whole).write_bytes(content)
+        # Half a frame early, so that no rounding of a timestamp can lose it.
+        second = max(0.0, (number - 0.5) / reference.fps)
+        return thumbnail_jpeg(whole, second=second, height=reference.height)
+
+
 def refer(
     _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]], clips: str, labels: Mapping[int, str]
 ) -> Iterator[ClipReference]:
@@ -141,6 +169,8 @@ def refer(
             video.offset,
             video.size_bytes,
             video.duration_s or 0.0,
+            video.fps or 1.0,
+            video.height or 0,
         )
 
 
@@ -153,6 +183,8 @@ def _shard_split(name: str, job: Job) -> Manifest:
     folder = job.path(TABLE, name)
     Path(folder).mkdir(parents=True, exist_ok=True)
     writer = ShardWriter(folder, job.path(fetch.TABLE), shards, job.options.fetch)
+    if name == "frames":
+        writer = replace(writer, suffix=".jpg")
     scratch = f"{folder}/.entries"
 
     def build(pipeline: beam.Pipeline) -> None:
@@ -193,18 +225,21 @@ def _read_entries(path: str) -> tuple[ShardEntry, ...]:
 
 
 def _manifest(name: str, files: list[str], job: Job, entries: tuple[ShardEntry, ...]) -> Manifest:
-    videos, seconds = set(), 0.0
+    videos, seconds = 0, 0.0
+    schema = pa.schema([schema_of(ClipRow).field(n) for n in ("row_key", "start_s", "end_s")])
     for file in files:
-        for clip in read_rows(file, ClipRow):
-            videos.add(clip.row_key)
-            seconds += clip.end_s - clip.start_s
+        # All clips of a video lie in one part, so a part at a time is enough to count it once.
+        part = pa.Table.from_batches(read_batches(file, schema), schema)
+        videos += len(pc.unique(part.column("row_key")))
+        lengths = pc.subtract(part.column("end_s"), part.column("start_s"))
+        seconds += pc.sum(lengths).as_py() or 0.0
     labels = tuple(row.label for row in read_rows(job.path(label.SPACE), LabelRow))
     return Manifest(
         dataset_id=digest_of(job.config_digest, name, labels, [e.sha256 for e in entries]),
         split=name,
         config_digest=job.config_digest,
         clips=sum(entry.clips for entry in entries),
-        videos=len(videos),
+        videos=videos,
         minutes=round(seconds / 60, 3),
         labels=labels,
         shards=entries,

@@ -14,34 +14,30 @@ from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.transforms import combiners
 
 from formats.shards import digest_of
 from formats.tables import (
     ClipRow,
     LabelledRow,
-    LabelRow,
-    SplitQuotaRow,
     count_rows,
-    read_batches,
-    read_rows,
-    schema_of,
-    write_rows,
 )
-from labelspace.sampling import subset_order, tail_preserving_quotas
-from labelspace.splits import LabelLengths, SplitRule, clip_span, length_class, plan_splits
+from labelspace.sampling import subset_order
+from labelspace.splits import (
+    SplitRule,
+    clip_span,
+    frame_seconds,
+    length_class,
+)
 from pipelines import label
-from pipelines.batches import ReadTable, WriteRows, names, part_files, read_counts, write_json
+from pipelines.batches import ReadTable, WriteRows, names, part_files, write_json
 from pipelines.engine import Engine
-from pipelines.options import Options, SplitOptions
+from pipelines.options import Options
+from pipelines.quotas import CLIPS, LENGTHS, plan_quotas, split_rule, write_quotas
 from pipelines.run import Job, Outcome
 from pipelines.selection import EVERYTHING, NOTHING, Entry, FindThresholds, Quota, place_of
 
-TABLE = "clips"
-QUOTAS = "quotas.parquet"
-TEMPORAL = ("short", "long", "long_center")
-_COUNTS = ".lengths.json"
+TABLE = CLIPS
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class ChooseClips(beam.PTransform):
             | "Sum" >> beam.CombinePerKey(sum)
             | "ToDict" >> combiners.ToDict()
         )
-        _ = lengths | "WriteLengths" >> beam.Map(write_json, job.path(TABLE, _COUNTS))
+        _ = lengths | "WriteLengths" >> beam.Map(write_json, job.path(TABLE, LENGTHS))
         quotas = beam.pvalue.AsSingleton(
             lengths | "PlanQuotas" >> beam.Map(plan_quotas, options.split)
         )
@@ -117,47 +113,6 @@ def count_lengths(batch: pa.RecordBatch, rule: SplitRule) -> Iterator[tuple[str,
             counts[f"{label_id} {name}_videos"] += 1
             counts[f"{label_id} {name}_ms"] += round(1000 * seconds)
     yield from sorted(counts.items())
-
-
-def plan_quotas(counts: Mapping[str, int], options: SplitOptions) -> dict[str, Quota]:
-    """What every group that is not taken whole gives: `all`, or `<split> <label_id>`.
-
-    A label outside the temporal splits has quotas of nothing.
-    """
-    by_label = lengths_by_label(counts)
-    videos = {str(label_id): counts[f"{label_id} videos"] for label_id in by_label}
-    quotas: dict[str, Quota] = {}
-    if 0 < options.max_videos < sum(videos.values()):
-        if options.sampling == "random":
-            quotas["all"] = Quota(options.max_videos)
-        else:
-            kept = tail_preserving_quotas(
-                {f"{int(label_id):09d}": n for label_id, n in videos.items()}, options.max_videos
-            )
-            quotas |= {f"all {int(label_id)}": Quota(n) for label_id, n in kept.items()}
-    plan = plan_splits(
-        {f"{label_id:09d}": lengths for label_id, lengths in by_label.items()},
-        split_rule(options),
-        budget=options.budget,
-        max_videos=options.budget_videos if options.budget == "F1" else 0,
-        max_ms=round(60_000 * options.budget_minutes),
-    )
-    for quota in (*plan.quotas, *plan.unfilled):
-        for name in set(TEMPORAL) & set(options.splits):
-            by_weight = bool(quota.budget_ms) and name != "long_center"
-            amount = quota.budget_ms if by_weight else quota.of(name)
-            quotas[f"{name} {int(quota.label)}"] = Quota(amount, by_weight)
-    return quotas
-
-
-def lengths_by_label(counts: Mapping[str, int]) -> dict[int, LabelLengths]:
-    """The counts of `count_lengths` by label_id."""
-    ids = sorted({int(name.split()[0]) for name in counts})
-    fields = ("short_videos", "long_videos", "short_ms", "long_ms")
-    return {
-        label_id: LabelLengths(**{f: counts.get(f"{label_id} {f}", 0) for f in fields})
-        for label_id in ids
-    }
 
 
 def entries_of(
@@ -202,10 +157,31 @@ def take_clips(
             for group in groups
             if place > _threshold(group, quotas, thresholds)
         }
+        video = (key, video_id, label_id, repeats)
         for name in options.split.splits:
-            span = clip_span(name, seconds, rule)
-            if span is not None and name not in cut:
-                yield name, to_clip((key, video_id, label_id, repeats), name, span)
+            for span in spans_of(name, key, seconds, options):
+                if (name if name != "frames" else "all") not in cut:
+                    yield name, to_clip(video, name, span)
+
+
+def spans_of(
+    split: str, key: str, seconds: float, options: Options
+) -> Iterator[tuple[float, float]]:
+    """Yield the pieces, in seconds, that a split takes of a video; a frame is a piece of none."""
+    if split == "frames":
+        settings = options.split
+        for second in frame_seconds(
+            key,
+            seconds,
+            settings.frames_per_video,
+            at_random=settings.frame_choice == "random",
+            rng_seed=options.run.rng_seed,
+        ):
+            yield second, second
+        return
+    span = clip_span(split, seconds, split_rule(options.split))
+    if span is not None:
+        yield span
 
 
 def _threshold(group: str, quotas: Mapping[str, Quota], thresholds: Mapping[str, str]) -> str:
@@ -217,12 +193,6 @@ def _place(key: str, options: Options) -> str:
     return place_of(subset_order(key, rng_seed=options.run.rng_seed), key)
 
 
-def split_rule(options: SplitOptions) -> SplitRule:
-    """The bounds of the temporal splits."""
-    (short_from, short_to), (long_from, long_to) = options.short_s, options.long_s
-    return SplitRule((short_from, short_to), (long_from, long_to), options.center_s)
-
-
 def to_clip(video: tuple[str, str, int, float], split: str, span_s: tuple[float, float]) -> ClipRow:
     """The clip of a video (key, id, label_id, repeats) in a split.
 
@@ -232,41 +202,6 @@ def to_clip(video: tuple[str, str, int, float], split: str, span_s: tuple[float,
     start_s, end_s = round(span_s[0], 6), round(span_s[1], 6)
     clip_id = digest_of(row_key, split, start_s, end_s)[:32]
     return ClipRow(clip_id, row_key, video_id, label_id, start_s, end_s, repeats)
-
-
-def write_quotas(job: Job) -> int:
-    """Write what each label has and gave to the temporal splits; return how many gave nothing."""
-    by_label = lengths_by_label(read_counts(job.path(TABLE, _COUNTS)))
-    taken = {name: _clips_by_label(job, name) for name in TEMPORAL}
-    rows = []
-    for space in read_rows(job.path(label.SPACE), LabelRow):
-        have = by_label.get(space.label_id, LabelLengths())
-        gave = {name: taken[name][space.label_id] for name in TEMPORAL}
-        lacks = [n for n in ("short", "long") if not getattr(have, f"{n}_videos")]
-        reason = f"no {' and no '.join(lacks)} video" if lacks else None
-        if reason is None and not any(gave.values()):
-            reason = "no room in the budget"
-        row = SplitQuotaRow(
-            label_id=space.label_id,
-            label=space.label,
-            short_videos=have.short_videos,
-            long_videos=have.long_videos,
-            **gave,
-            reason=reason,
-        )
-        rows.append(row)
-    write_rows(job.path(QUOTAS), rows, SplitQuotaRow)
-    return sum(row.reason is not None for row in rows)
-
-
-def _clips_by_label(job: Job, name: str) -> Counter[int]:
-    counts: Counter[int] = Counter()
-    schema = pa.schema([schema_of(ClipRow).field("label_id")])
-    for file in part_files(job.path(TABLE, name)):
-        for batch in read_batches(file, schema):
-            pairs = pc.value_counts(batch.column("label_id")).to_pylist()
-            counts.update({pair["values"]: pair["counts"] for pair in pairs})
-    return counts
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, int, float]]:

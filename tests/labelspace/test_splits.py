@@ -6,6 +6,7 @@ from labelspace.splits import (
     SplitPlan,
     SplitRule,
     clip_span,
+    frame_seconds,
     length_class,
     plan_splits,
 )
@@ -57,7 +58,7 @@ def test_each_split_takes_its_seconds(
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of all, short, long, long_center, got 'middle'"):
+    with pytest.raises(ValueError, match="one of all, .*, frames, got 'middle'"):
         clip_span("middle", 3.0, RULE)
 
 
@@ -136,3 +137,18 @@ def test_f2_holds_no_more_minutes_than_allowed_and_keeps_the_tail() -> None:
         ("ski", 100_000),
         ("yoga", 100_000),
     ]
+
+
+def test_frames_lie_one_in_each_piece_of_the_video_the_same_on_every_run() -> None:
+    taken = [frame_seconds(f"v{n}", 10.0, 5, at_random=True, rng_seed=0) for n in range(200)]
+    assert taken == [
+        frame_seconds(f"v{n}", 10.0, 5, at_random=True, rng_seed=0) for n in range(200)
+    ]
+    assert all(2 * k <= second < 2 * (k + 1) for found in taken for k, second in enumerate(found))
+    means = [sum(found[k] for found in taken) / len(taken) for k in range(5)]
+    assert means == pytest.approx([1, 3, 5, 7, 9], abs=0.2)
+
+
+def test_a_short_video_gives_fewer_frames_and_a_still_one() -> None:
+    assert len(frame_seconds("v", 0.35, 9, at_random=True, rng_seed=0)) == 3
+    assert frame_seconds("v", 0.01, 9, at_random=False, rng_seed=0) == [0.005]

@@ -155,3 +155,12 @@ def test_clips_do_not_depend_on_the_order_or_the_parts_of_the_videos(
     one = split(tmp_path / "one", some, **options)
     other = split(tmp_path / "other", some[::-1], parts=5, **options)
     assert one == other
+
+
+def test_images_are_taken_of_the_videos_of_all(tmp_path: Path, many: list[LabelledRow]) -> None:
+    clips, _ = split(
+        tmp_path, many[::10], splits=("all", "frames"), max_videos=50, frames_per_video=3
+    )
+    assert keys(clips["frames"]) == keys(clips["all"])
+    assert Counter(clip.row_key for clip in clips["frames"]) == dict.fromkeys(keys(clips["all"]), 3)
+    assert all(clip.start_s == clip.end_s for clip in clips["frames"])

@@ -1,0 +1,111 @@
+"""What each label gives to the splits: planned from what it has, and reported when it is done."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from formats.tables import (
+    ClipRow,
+    LabelRow,
+    SplitQuotaRow,
+    read_batches,
+    read_rows,
+    schema_of,
+    write_rows,
+)
+from labelspace.sampling import tail_preserving_quotas
+from labelspace.splits import LabelLengths, SplitRule, plan_splits
+from pipelines import label
+from pipelines.batches import part_files, read_counts
+from pipelines.options import SplitOptions
+from pipelines.run import Job
+from pipelines.selection import Quota
+
+CLIPS = "clips"
+QUOTAS = "quotas.parquet"
+LENGTHS = ".lengths.json"
+TEMPORAL = ("short", "long", "long_center")
+
+
+def plan_quotas(counts: Mapping[str, int], options: SplitOptions) -> dict[str, Quota]:
+    """What every group that is not taken whole gives: `all`, or `<split> <label_id>`.
+
+    A label outside the temporal splits has quotas of nothing.
+    """
+    by_label = lengths_by_label(counts)
+    videos = {str(label_id): counts[f"{label_id} videos"] for label_id in by_label}
+    quotas: dict[str, Quota] = {}
+    if 0 < options.max_videos < sum(videos.values()):
+        if options.sampling == "random":
+            quotas["all"] = Quota(options.max_videos)
+        else:
+            kept = tail_preserving_quotas(
+                {f"{int(label_id):09d}": n for label_id, n in videos.items()}, options.max_videos
+            )
+            quotas |= {f"all {int(label_id)}": Quota(n) for label_id, n in kept.items()}
+    plan = plan_splits(
+        {f"{label_id:09d}": lengths for label_id, lengths in by_label.items()},
+        split_rule(options),
+        budget=options.budget,
+        max_videos=options.budget_videos if options.budget == "F1" else 0,
+        max_ms=round(60_000 * options.budget_minutes),
+    )
+    for quota in (*plan.quotas, *plan.unfilled):
+        for name in set(TEMPORAL) & set(options.splits):
+            by_weight = bool(quota.budget_ms) and name != "long_center"
+            amount = quota.budget_ms if by_weight else quota.of(name)
+            quotas[f"{name} {int(quota.label)}"] = Quota(amount, by_weight)
+    return quotas
+
+
+def lengths_by_label(counts: Mapping[str, int]) -> dict[int, LabelLengths]:
+    """The counts of `count_lengths` by label_id."""
+    ids = sorted({int(name.split()[0]) for name in counts})
+    fields = ("short_videos", "long_videos", "short_ms", "long_ms")
+    return {
+        label_id: LabelLengths(**{f: counts.get(f"{label_id} {f}", 0) for f in fields})
+        for label_id in ids
+    }
+
+
+def split_rule(options: SplitOptions) -> SplitRule:
+    """The bounds of the temporal splits."""
+    (short_from, short_to), (long_from, long_to) = options.short_s, options.long_s
+    return SplitRule((short_from, short_to), (long_from, long_to), options.center_s)
+
+
+def write_quotas(job: Job) -> int:
+    """Write what each label has and gave to the temporal splits; return how many gave nothing."""
+    by_label = lengths_by_label(read_counts(job.path(CLIPS, LENGTHS)))
+    taken = {name: _clips_by_label(job, name) for name in TEMPORAL}
+    rows = []
+    for space in read_rows(job.path(label.SPACE), LabelRow):
+        have = by_label.get(space.label_id, LabelLengths())
+        gave = {name: taken[name][space.label_id] for name in TEMPORAL}
+        lacks = [n for n in ("short", "long") if not getattr(have, f"{n}_videos")]
+        reason = f"no {' and no '.join(lacks)} video" if lacks else None
+        if reason is None and not any(gave.values()):
+            reason = "no room in the budget"
+        row = SplitQuotaRow(
+            label_id=space.label_id,
+            label=space.label,
+            short_videos=have.short_videos,
+            long_videos=have.long_videos,
+            **gave,
+            reason=reason,
+        )
+        rows.append(row)
+    write_rows(job.path(QUOTAS), rows, SplitQuotaRow)
+    return sum(row.reason is not None for row in rows)
+
+
+def _clips_by_label(job: Job, name: str) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    schema = pa.schema([schema_of(ClipRow).field("label_id")])
+    for file in part_files(job.path(CLIPS, name)):
+        for batch in read_batches(file, schema):
+            pairs = pc.value_counts(batch.column("label_id")).to_pylist()
+            counts.update({pair["values"]: pair["counts"] for pair in pairs})
+    return counts
