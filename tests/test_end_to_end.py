@@ -96,7 +96,8 @@ def served(folder: Path) -> Iterator[str]:
 
 def build(world: Path, out: Path, catalog: str = "catalog.csv", *more: str) -> int:
     with served(world / "videos") as address:
-        words = ["label.min_videos=2", f"fetch.connect_to={HOST}={address}", *more]
+        splits = "split.splits=all,short,long,long_center,frames"
+        words = ["label.min_videos=2", splits, f"fetch.connect_to={HOST}={address}", *more]
         return main(
             [
                 "dataset",
@@ -159,6 +160,31 @@ def test_the_shards_are_plain_webdataset_and_their_videos_play(out: Path) -> Non
         with av.open(io.BytesIO(sample["mp4"])) as video:
             frames = sum(1 for _ in video.decode(video=0))
             assert frames >= 20 and video.streams.video[0].height == 120
+
+
+@pytest.mark.slow
+def test_an_image_set_has_the_frame_that_is_on_show_at_its_second(out: Path) -> None:
+    paths = sorted(map(str, (out / "shards" / "frames").glob("*.tar")))
+    samples = list(wds.WebDataset(paths, shardshuffle=False))
+    assert len(samples) == 10
+    videos = {facts["video_id"]: video for facts, video in clips_of(out / "shards" / "all")}
+    for sample in samples:
+        facts = json.loads(sample["json"])
+        image = np.asarray(Image.open(io.BytesIO(sample["jpg"])), np.float64)
+        with av.open(io.BytesIO(videos[facts["video_id"]])) as video:
+            frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+            rate = float(video.streams.video[0].average_rate)
+        distances = [np.abs(image - frame).mean() for frame in frames]
+        shown = min(int(facts["start_s"] * rate), len(frames) - 1)
+        # The scene moves on every few frames only, so that its neighbours may be as near.
+        assert distances[shown] <= min(distances) + 1
+        assert image.shape == frames[0].shape
+
+
+def clips_of(folder: Path) -> Iterator[tuple[dict[str, str], bytes]]:
+    paths = sorted(map(str, folder.glob("*.tar")))
+    for sample in wds.WebDataset(paths, shardshuffle=False):
+        yield json.loads(sample["json"]), sample["mp4"]
 
 
 @pytest.mark.slow
