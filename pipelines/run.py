@@ -22,7 +22,7 @@ from labelspace.seeds import load_seeds
 from pipelines.options import Options
 
 # Raise it when a stage's output changes for the same options and input.
-FORMAT = 1
+FORMAT = 2
 
 
 # The engine that runs in this process; any other is a Beam runner's name.
