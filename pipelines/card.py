@@ -1,10 +1,9 @@
 """The dataset card: `OUT/DATASET_CARD.md`, what a stranger must know before using the dataset."""
 
-import html
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,13 +11,14 @@ import pyarrow.compute as pc
 
 from formats.settings import differences
 from formats.storage import write_text
-from formats.tables import Fate, LabelRow, LedgerRow, MatchRow, TargetHashRow, read_rows
+from formats.tables import Fate, LedgerRow, MatchRow, TargetHashRow
+from pipelines.label_card import describe_covered, describe_space
+from pipelines.label_manifest import SpaceFacts, read_space_facts
+from pipelines.markdown import escape, table
 from pipelines.options import Options
-from pipelines.summary import Summary, dataset_options, matched_labels, read_columns
+from pipelines.summary import Summary, dataset_options, read_columns
 
-_ENDS = 20
 _MAX_LICENCES = 20
-_MAX_TEXT = 120
 # Row keys in memory at once when licences are counted.
 _KEYS_AT_ONCE = 4_000_000
 
@@ -59,17 +59,18 @@ def write_card(folder: str, summary: Summary) -> None:
     """Write `DATASET_CARD.md` of a finished dataset.
 
     Raises:
+        JobError: the label space has no manifest.
         TableError: a table is missing or damaged.
     """
     options = dataset_options(folder)
-    labels = sorted(_labels(folder), key=lambda row: (-row.videos, row.label_id))
+    facts = read_space_facts(folder)
     sections = [
         f"# Dataset card: {escape(Path(folder).resolve().name)}",
         _what(folder, summary),
         "## How it was made",
         _how(folder, summary, options),
         "## Label space",
-        _label_space(folder, summary, labels, options.label.min_videos),
+        describe_space(folder, summary, facts),
         "## Splits",
         _splits(summary),
         "## Overlap with benchmarks",
@@ -81,23 +82,11 @@ def write_card(folder: str, summary: Summary) -> None:
         "## Taking an item down",
         _TAKEDOWN,
         "## Identity and checks",
-        _identity(summary),
+        _identity(summary, facts),
         "## Citation",
         f"The method is that of\n\n```bibtex\n{_CITATION}\n```",
     ]
     write_text(str(Path(folder) / "DATASET_CARD.md"), "\n\n".join(sections) + "\n")
-
-
-def escape(value: object) -> str:
-    r"""Anything as Markdown text that stays on its line and in its table cell.
-
-    >>> print(escape("a|b `c`\n<d> & [e](f)"))
-    a\|b \`c\` &lt;d&gt; &amp; \[e\](f)
-    """
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
-    cut = words if len(words) <= _MAX_TEXT else words[: _MAX_TEXT - 1] + "…"
-    # Entities, for not every Markdown lets a backslash take the meaning from '<'.
-    return re.sub(r"([\\`*_\[\]#|~!$:@])", r"\\\1", html.escape(cut, quote=False))
 
 
 def read_snippet(split: str) -> str:
@@ -142,46 +131,22 @@ def _how(folder: str, summary: Summary, options: Options) -> str:
     ]
     steps = [(name, f"{stage.seconds:,.1f}") for name, stage in summary.stages.items()]
     fates = [(name.replace("_", " "), f"{count:,}") for name, count in summary.fates.items()]
-    table = _table(("Option", "Value", "Default"), changed) if changed else "All at their default."
+    options_table = (
+        table(("Option", "Value", "Default"), changed) if changed else "All at their default."
+    )
     return "\n\n".join(
         [
             "Seed labels become hashtags; a post with one of them is fetched, checked and stored "
             "small; videos that may overlap a target are removed; rare labels are dropped; each "
             "video is given one label; splits are cut and packed.",
-            _table(("Stage", "Seconds:"), steps),
+            table(("Stage", "Seconds:"), steps),
             "What became of every catalog row:",
-            _table(("Fate", "Rows:"), [*fates, ("**sum**", f"**{summary.catalog_rows:,}**")]),
+            table(("Fate", "Rows:"), [*fates, ("**sum**", f"**{summary.catalog_rows:,}**")]),
             "Options that differ from the default:",
-            table,
+            options_table,
             "`config.toml` holds all of them.",
         ]
     )
-
-
-def _label_space(folder: str, summary: Summary, ranked: Sequence[LabelRow], min_videos: int) -> str:
-    kept = [(escape(row.label), f"{row.videos:,}", f"{row.assigned:,}") for row in ranked]
-    parts = [
-        f"Seed labels found in the catalog: {summary.labels_matched:,}; "
-        f"{summary.labels_kept:,} with {min_videos:,} videos or more were kept, "
-        f"{summary.labels_dropped:,} dropped. `labels.parquet` and every MANIFEST.json list "
-        "them in the order of `label_id`."
-    ]
-    head = ("Label", "Videos:", "Of them it trains:")
-    if len(kept) <= 2 * _ENDS:
-        parts.append(_table(head, kept))
-    else:
-        parts += [f"The {_ENDS} largest:", _table(head, kept[:_ENDS])]
-        parts += [f"The {_ENDS} smallest:", _table(head, kept[-_ENDS:])]
-    known = {row.label for row in ranked}
-    dropped = [
-        (escape(label), f"{count:,}")
-        for label, count in _ranked(matched_labels(folder))
-        if label not in known
-    ]
-    if dropped:
-        parts.append(f"Dropped, with the posts that matched (at most {_ENDS} shown):")
-        parts.append(_table(("Label", "Posts:"), dropped[:_ENDS]))
-    return "\n\n".join(parts)
 
 
 def _splits(summary: Summary) -> str:
@@ -189,7 +154,7 @@ def _splits(summary: Summary) -> str:
         (escape(name), f"{s.videos:,}", f"{s.clips:,}", f"{s.minutes:,.1f}", f"{s.labels:,}")
         for name, s in summary.splits.items()
     ]
-    return _table(("Split", "Videos:", "Clips:", "Minutes:", "Labels:"), rows)
+    return table(("Split", "Videos:", "Clips:", "Minutes:", "Labels:"), rows)
 
 
 def _overlap(folder: str, summary: Summary, options: Options) -> str:
@@ -213,9 +178,10 @@ def _overlap(folder: str, summary: Summary, options: Options) -> str:
             "target video (256-bit perceptual hashes, with mirrored and cropped variants; profile "
             f"{escape(options.deduplicate.profile)}). The rule rather removes too many than too "
             "few. `duplicates/` holds the evidence for each.",
-            _table(("Target", "Target videos:", "Removed:"), rows),
+            table(("Target", "Target videos:", "Removed:"), rows),
             "It can miss: strong picture-in-picture, heavy overlays, and any benchmark that is not "
             "in this list. Different footage of the same scene is not a duplicate to it.",
+            *describe_covered(folder),
         ]
     )
 
@@ -234,7 +200,7 @@ def _licences(folder: str, summary: Summary) -> str:
         rows.append(("all others", f"{rest:,}"))
     return (
         "As the catalog states them; nobody checked. The videos belong to those who made them.\n\n"
-        + _table(("Licence", "Videos:"), rows)
+        + table(("Licence", "Videos:"), rows)
     )
 
 
@@ -264,22 +230,22 @@ def _clip_keys(folder: str, prefix: str) -> Iterator[pa.Array]:
         yield batch.filter(wanted).column("row_key")
 
 
-def _identity(summary: Summary) -> str:
+def _identity(summary: Summary, facts: SpaceFacts) -> str:
+    tools = [(escape(name), escape(version)) for name, version in sorted(facts.tools.items())]
     ids = {"whole": summary.dataset_id} | {k: s.dataset_id for k, s in summary.splits.items()}
     rows = [(escape(name), f"`{value}`") for name, value in ids.items()]
     return "\n\n".join(
         [
             "Equal ids mean equal bytes: the same catalog, targets and options give them again.",
-            _table(("Split", "dataset_id"), rows),
+            table(("Split", "dataset_id"), rows),
+            "Words were folded and stemmed, and tables written, with these versions; others may "
+            "give other ids:",
+            table(("Tool", "Version"), tools),
             "`make verify OUT=...` re-reads every byte that the manifests name. The shards are "
             "plain tars; from the dataset's folder:",
             f"```python\n{read_snippet(next(iter(summary.splits)))}```",
         ]
     )
-
-
-def _labels(folder: str) -> Iterator[LabelRow]:
-    return read_rows(str(Path(folder) / "labels.parquet"), LabelRow)
 
 
 def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -288,10 +254,3 @@ def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
 
 def _toml(value: object) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of ready-made cells; a heading that ends in ':' is a column of numbers."""
-    rule = ["---:" if name.endswith(":") else "---" for name in head]
-    names = [name.removesuffix(":") for name in head]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))

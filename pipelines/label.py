@@ -5,17 +5,13 @@ labels trains one of them, chosen by hash (3.3); how often it is drawn follows t
 its label's videos (3.1.1).
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms import combiners
 
-from formats.settings import significant
-from formats.storage import write_text
 from formats.tables import (
     LabelledRow,
     LabelRow,
@@ -23,18 +19,17 @@ from formats.tables import (
     count_rows,
     write_rows,
 )
-from labelspace.hashtags import word_tools
 from labelspace.sampling import assign_label, square_root_repeats
-from labelspace.space import LabelSpace, build_label_space, cumulative_curve, gini
+from labelspace.space import LabelSpace, build_label_space
 from pipelines import deduplicate, fetch, match
 from pipelines.batches import WriteRows, part_files, rows_of
 from pipelines.engine import Engine
 from pipelines.joins import STORED, FetchedVideo, JoinTables, RowKey, keys_of, latest_videos
+from pipelines.label_manifest import MANIFEST, settings_of, write_space_manifest
 from pipelines.options import LabelOptions
 from pipelines.run import Job, JobError, Outcome
 
 SPACE = "labels.parquet"
-MANIFEST = "labels.json"
 TABLE = "labelled"
 
 
@@ -93,13 +88,15 @@ class LabelVideos(beam.PTransform):
             | "CountLabels" >> CountLabels("labels")
             | "MakeSpace" >> beam.Map(make_space, job.options.label, run_options.rng_seed)
         )
-        _ = space | "WriteManifest" >> beam.Map(write_manifest, job.path(MANIFEST), _settings(job))
         side = beam.pvalue.AsSingleton(space)
         assigned = candidates | "Assign" >> beam.FlatMap(
             assign, side, rng_seed=run_options.rng_seed
         )
         counts = assigned | "CountAssigned" >> CountLabels("label")
         _ = counts | "WriteSpace" >> beam.Map(write_space, side, path)
+        _ = counts | "WriteManifest" >> beam.Map(
+            write_space_manifest, side, job.path(MANIFEST), settings_of(job)
+        )
         # Once for all rows: it needs every label's count.
         repeats = counts | "Repeats" >> beam.Map(square_root_repeats)
         return (
@@ -190,42 +187,6 @@ def write_space(counts: Mapping[str, int], space: LabelSpace, path: str) -> str:
     ]
     write_rows(path, rows, LabelRow)
     return path
-
-
-def write_manifest(space: LabelSpace, path: str, settings: Mapping[str, object]) -> str:
-    """Write what a label space depends on, what it left out and how skewed it is (paper Fig. 3)."""
-    skew = {
-        "gini": gini(space.videos) if space.labels else None,
-        "cumulative_curve": cumulative_curve(space.videos) if space.labels else [],
-    }
-    manifest = {
-        **settings,
-        "labels": len(space.labels),
-        "videos": sum(space.videos),
-        "skew": skew,
-        "dropped": [
-            {"label": label, "videos": videos, "reason": reason}
-            for label, videos, reason in space.dropped
-        ],
-    }
-    write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
-    return path
-
-
-def read_dropped(path: str) -> dict[str, str]:
-    """Labels left out of the space whose manifest this is, and by which limit."""
-    return {row["label"]: row["reason"] for row in json.loads(Path(path).read_text())["dropped"]}
-
-
-def _settings(job: Job) -> dict[str, object]:
-    options = job.options
-    return {
-        "seed_set": Path(job.seed).name,
-        "expand": significant(options.expand),
-        "label": significant(options.label),
-        "rng_seed": options.run.rng_seed,
-        "tools": word_tools() | {"pyarrow": pa.__version__},
-    }
 
 
 def _ones(row: Candidate | Assignment, field: str) -> Iterator[tuple[str, int]]:

@@ -27,6 +27,7 @@ from pipelines.joins import (
     keys_of,
     latest_videos,
 )
+from pipelines.label_manifest import read_space_facts
 from pipelines.run import Job
 
 TABLE = "ledger.parquet"
@@ -34,9 +35,13 @@ _PARTS = ".ledger"
 
 
 def write_ledger(job: Job) -> None:
-    """Write the ledger from the tables of a job whose stages are done."""
+    """Write the ledger from the tables of a job whose stages are done.
+
+    Raises:
+        JobError: the label space has no manifest.
+    """
     clips = [f"{split.TABLE}/{name}" for name in job.options.split.splits]
-    dropped = label.read_dropped(job.path(label.MANIFEST))
+    dropped = read_space_facts(str(job.out)).reasons()
     tables: dict[str, type] = {
         match.TABLE: MatchRow,
         fetch.TABLE: FetchedVideo,

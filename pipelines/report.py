@@ -8,11 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+import pyarrow.compute as pc
+
 from formats.storage import write_text
-from formats.tables import Fate, LabelRow, read_rows
+from formats.tables import Fate, LabelRow, LedgerRow, read_rows
 from pipelines.card import read_snippet
+from pipelines.label_report import label_fields
 from pipelines.markup import byte_size, duration, foreign, meter, percent, table, text
-from pipelines.plots import cumulative_shares, draw_cumulative_share, draw_videos_per_label
 from pipelines.reasons import advice_on
 from pipelines.stills import (
     ClipStrip,
@@ -22,17 +24,18 @@ from pipelines.stills import (
     duplicate_pairs,
     label_strips,
 )
-from pipelines.summary import Summary, dataset_options, summarise, write_summary
+from pipelines.summary import Summary, read_columns, summarise, write_summary
 
 MAX_LABELS, CLIPS_PER_LABEL, MAX_DUPLICATES = 30, 4, 50
-_TABLE_END = 12
 
+# Of the videos not sampled, those that a limit on labels left out.
+_LABEL_NOT_SAMPLED = "label_not_sampled"
 # (what is left, the fates lost on the way to it): the catalog minus all of them is the clips.
 _STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("matched", ("unreadable", "merged", "filtered", "unmatched")),
     ("fetched", (Fate.REJECTED, Fate.RETRY_LATER)),
     ("not duplicate", (Fate.DUPLICATE,)),
-    ("labelled", (Fate.LABEL_TOO_SMALL,)),
+    ("labelled", (Fate.LABEL_TOO_SMALL, _LABEL_NOT_SAMPLED)),
     ("in a clip", (Fate.NOT_SAMPLED, Fate.TAKEN_DOWN)),
 )
 _LOST_WORDS = {
@@ -44,6 +47,7 @@ _LOST_WORDS = {
     Fate.RETRY_LATER: "to try again later",
     Fate.DUPLICATE: "duplicates of a target video",
     Fate.LABEL_TOO_SMALL: "with too rare a label",
+    _LABEL_NOT_SAMPLED: "with a label that was not sampled",
     Fate.NOT_SAMPLED: "not sampled into a split",
     Fate.TAKEN_DOWN: "taken down",
 }
@@ -57,7 +61,7 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
 
     Raises:
         AccountingError: the fates do not add up to the catalog.
-        JobError: a stage is not done.
+        JobError: a stage is not done, or the label space has no manifest.
     """
     summary = summarise(folder)
     write_summary(folder, summary)
@@ -65,13 +69,12 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
     strips = label_strips(folder, shown, max_labels=MAX_LABELS, per_label=CLIPS_PER_LABEL)
     pairs = duplicate_pairs(folder, target_frames, most=MAX_DUPLICATES)
     labels = list(read_rows(str(Path(folder) / "labels.parquet"), LabelRow))
-    min_videos = dataset_options(folder).label.min_videos
     template = Template(files("pipelines").joinpath("report.html").read_text(encoding="utf-8"))
     page = template.substitute(
         name=text(Path(folder).resolve().name),
         lead=_lead(summary),
         facts=_facts(summary),
-        funnel=_funnel(summary),
+        funnel=_funnel(_lost(folder, summary), summary.catalog_rows),
         reasons=_reasons(summary),
         splits=_splits(summary),
         clips_note=f"{_sentence(strips, len(labels))} Split <i>{text(shown)}</i>, chosen by hash.",
@@ -81,7 +84,7 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
         stages=_stages(summary),
         ids=_ids(summary),
         snippet=text(read_snippet(shown), limit=1000),
-        **_label_space(labels, summary, min_videos),
+        **label_fields(folder, labels, summary),
     )
     write_text(str(Path(folder) / "report" / "index.html"), page)
 
@@ -101,7 +104,7 @@ def _facts(summary: Summary) -> str:
     facts = (
         ("Videos", f"{clips:,}", f"{share:.0%} of the catalog"),
         ("Footage", duration(whole.minutes * 60), f"{whole.clips:,} clips"),
-        ("Labels", f"{summary.labels_kept:,}", f"{summary.labels_dropped:,} dropped as too rare"),
+        ("Labels", f"{summary.labels_kept:,}", f"{summary.labels_dropped:,} left out"),
         ("Duplicates removed", f"{summary.duplicates.count:,}", "of target videos"),
         ("Not stored", f"{summary.fates[Fate.REJECTED]:,}", "matches rejected"),
         ("Time", duration(summary.seconds), f"in {len(summary.stages)} stages"),
@@ -112,11 +115,22 @@ def _facts(summary: Summary) -> str:
     )
 
 
-def _funnel(summary: Summary) -> str:
-    total = left = summary.catalog_rows
+def _lost(folder: str, summary: Summary) -> dict[str, int]:
+    """The summary's fates, with those apart that the label stage did not sample."""
+    count = 0
+    for batch in read_columns(folder, "ledger.parquet", LedgerRow, ["fate", "stage"]):
+        not_sampled = pc.equal(batch.column("fate"), str(Fate.NOT_SAMPLED))
+        by_label = pc.equal(batch.column("stage"), "label")
+        count += pc.sum(pc.and_(not_sampled, by_label)).as_py() or 0
+    not_sampled_later = summary.fates[Fate.NOT_SAMPLED] - count
+    return {**summary.fates, _LABEL_NOT_SAMPLED: count, Fate.NOT_SAMPLED: not_sampled_later}
+
+
+def _funnel(fates: Mapping[str, int], total: int) -> str:
+    left = total
     rows = [_funnel_step("catalog rows", left, total)]
-    for name, fates in _STEPS:
-        lost = {fate: summary.fates[fate] for fate in fates if summary.fates[fate]}
+    for name, away in _STEPS:
+        lost = {fate: fates[fate] for fate in away if fates.get(fate)}
         before, left = left, left - sum(lost.values())
         rows += [_funnel_gap(before, left, total, lost), _funnel_step(name, left, total)]
     return "".join(rows)
@@ -142,41 +156,6 @@ def _funnel_gap(before: int, after: int, total: int, lost: Mapping[str, int]) ->
         f'<polygon class="away" points="{end:.3f},0 {start:.3f},0 {end:.3f},100"/>'
         f"</svg></div>{says}</li>"
     )
-
-
-def _label_space(labels: Sequence[LabelRow], summary: Summary, min_videos: int) -> dict[str, str]:
-    ranked = sorted(labels, key=lambda row: (-row.videos, row.label_id))
-    counts = [row.videos for row in ranked]
-    shares = cumulative_shares([row.assigned for row in ranked])
-    if not counts:
-        nothing = '<p class="none">No label was kept.</p>'
-        return dict.fromkeys(("labels_note", "tail_plot", "share_plot"), "") | {
-            "labels_table": nothing
-        }
-    fifth = max(1, len(counts) // 5)
-    note = (
-        f"{summary.labels_matched:,} seed labels were found in the catalog, {len(counts):,} are "
-        f"kept ({min_videos:,} videos or more). The {fifth:,} largest hold "
-        f"{shares[fifth]:.0%} of the videos; the median label has "
-        f"{counts[len(counts) // 2]:,}."
-    )
-    return {
-        "labels_note": note,
-        "tail_plot": draw_videos_per_label(counts, min_videos=min_videos),
-        "share_plot": draw_cumulative_share([row.assigned for row in ranked]),
-        "labels_table": _labels_table(ranked),
-    }
-
-
-def _labels_table(ranked: Sequence[LabelRow]) -> str:
-    rows = [
-        (f"{rank:,}", foreign(row.label), f"{row.videos:,}", f"{row.assigned:,}")
-        for rank, row in enumerate(ranked, 1)
-    ]
-    half = _TABLE_END if len(rows) > 2 * _TABLE_END else -(-len(rows) // 2)
-    ends = [part for part in (rows[:half], rows[half:][-half:]) if part]
-    head = ("#:n", "Label", "Videos:n", "Trains:n")
-    return f'<div class="columns">{"".join(table(head, end) for end in ends)}</div>'
 
 
 def _reasons(summary: Summary) -> str:

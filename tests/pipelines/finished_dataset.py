@@ -31,6 +31,8 @@ from formats.tables import (
     write_rows,
 )
 from formats.video import encode_frames
+from labelspace.space import LabelSpace
+from pipelines.label_manifest import MANIFEST, write_space_manifest
 from pipelines.options import Options
 from pipelines.run import STAGES, StageRecord
 
@@ -60,6 +62,7 @@ class Post:
 
 STORED = {"clip", "duplicate", "label_too_small", "not_sampled"}
 STAGE_OF = {"clip": "shard", "duplicate": "deduplicate", "label_too_small": "label"}
+LIMITS = ("max_labels", "label_subset")
 UNMATCHED = {"unreadable": 1, "merged": 2, "unmatched": 7}
 
 
@@ -94,7 +97,7 @@ def write_finished(
     config = f"# Tagreel, resolved options of this job.\n# seed set: {seed!r}\n{to_toml(options)}"
     write_text(str(out / "config.toml"), config)
     posts = sorted(posts, key=lambda post: post.row_key)
-    labels = sorted({post.label for post in posts if post.fate in ("clip", "not_sampled")})
+    labels = sorted({post.label for post in posts if _is_labelled(post)})
     write_rows(
         str(out / "hashtags.parquet"), [HashtagRow("tag", p.label) for p in posts], HashtagRow
     )
@@ -102,10 +105,11 @@ def write_finished(
     _write_videos(out, [post for post in posts if post.fate != "taken_down"])
     targets = _write_duplicates(out, [post for post in posts if post.fate == "duplicate"])
     clips = [post for post in posts if post.fate == "clip"]
-    counts = Counter(p.label for p in posts if p.fate in ("clip", "not_sampled"))
+    counts = Counter(p.label for p in posts if _is_labelled(p))
     assigned = Counter(post.label for post in clips)
     rows = [LabelRow(i, label, counts[label], assigned[label]) for i, label in enumerate(labels)]
     write_rows(str(out / "labels.parquet"), rows, LabelRow)
+    _write_manifest(out, posts, rows)
     labelled = [
         LabelledRow(
             p.row_key, p.video_id, labels.index(p.label), (labels.index(p.label),), p.seconds, 1.0
@@ -118,6 +122,28 @@ def write_finished(
         _write_split(out, split, [_clip(post, split, labels) for post in chosen], tuple(labels))
     _write_records(out, posts)
     return targets
+
+
+def _stage(post: Post) -> str:
+    if post.fate == "not_sampled":
+        return "split" if _is_labelled(post) else "label"
+    return STAGE_OF.get(post.fate, "fetch")
+
+
+def _is_labelled(post: Post) -> bool:
+    """A video that a limit on labels did not sample has a label that was left out."""
+    return post.fate == "clip" or (post.fate == "not_sampled" and post.reason not in LIMITS)
+
+
+def _write_manifest(out: Path, posts: list[Post], rows: list[LabelRow]) -> None:
+    left = [p for p in posts if p.fate in ("label_too_small", "not_sampled")]
+    reasons = {p.label: p.reason or "min_videos" for p in left if not _is_labelled(p)}
+    counts = Counter(p.label for p in left)
+    dropped = tuple((label, counts[label], reasons[label]) for label in sorted(reasons))
+    space = LabelSpace(tuple(r.label for r in rows), tuple(r.videos for r in rows), dropped)
+    assigned = {row.label: row.assigned for row in rows}
+    tools = {"nltk": "3.9", "pyarrow": "23"}
+    write_space_manifest(assigned, space, str(out / MANIFEST), {"tools": tools})
 
 
 def _match(post: Post) -> MatchRow:
@@ -196,10 +222,7 @@ def _write_split(out: Path, split: str, clips: list[ClipRow], labels: tuple[str,
 
 
 def _write_records(out: Path, posts: list[Post]) -> None:
-    ledger = [
-        LedgerRow(p.row_key, p.video_id, p.fate, p.reason, STAGE_OF.get(p.fate, "fetch"))
-        for p in posts
-    ]
+    ledger = [LedgerRow(p.row_key, p.video_id, p.fate, p.reason, _stage(p)) for p in posts]
     write_rows(str(out / "ledger.parquet"), ledger, LedgerRow)
     counts = {"catalog_rows": len(posts) + sum(UNMATCHED.values()), "matched": len(posts)}
     for number, stage in enumerate(STAGES):

@@ -7,7 +7,8 @@ import pytest
 
 from formats.tables import TableError
 from pipelines import card
-from pipelines.card import count_licences, escape, write_card
+from pipelines.card import count_licences, write_card
+from pipelines.markdown import escape
 from pipelines.summary import summarise
 from tests.pipelines.finished_dataset import Post, write_finished
 
@@ -67,7 +68,7 @@ def test_labels_with_marks_of_markdown_stay_in_their_cells(sections):
 
 def test_every_row_of_every_table_has_the_cells_of_its_head(out):
     tables = re.findall(r"(?:^\|.*\n)+", (out / "DATASET_CARD.md").read_text(), re.MULTILINE)
-    assert len(tables) == 9
+    assert len(tables) == 11
     for table in tables:
         cells = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(cells) == 1, table
