@@ -51,7 +51,8 @@ _TAKEDOWN = """\
 Every sample's JSON names its `video_id`, `uri`, and, where the catalog had it, `uploader` and \
 `licence`. To take a video down, remove its row from the catalog and run the same `make dataset` \
 into an empty folder. Choices are hashes of ids, so every other video is treated as before, \
-unless its label falls below `label.min_videos`. The new dataset has a new `dataset_id`. Whoever \
+unless its label falls below `label.min_videos`, or another label takes its place under \
+`label.max_labels` or `label.label_subset`. The new dataset has a new `dataset_id`. Whoever \
 holds copies of the shards must replace them."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from formats.tables import LabelRow, read_rows
 from pipelines.label_manifest import NO_VIDEO, WHY, SpaceFacts
 from pipelines.markdown import escape, table
-from pipelines.summary import Summary, matched_labels
+from pipelines.summary import Summary, dataset_options, matched_labels
 from pipelines.target_overlap import USED, count_covered
 
 _ENDS = 20
@@ -20,6 +20,7 @@ def describe_space(folder: str, summary: Summary, facts: SpaceFacts) -> str:
     """
     rows = read_rows(str(Path(folder) / "labels.parquet"), LabelRow)
     ranked = sorted(rows, key=lambda row: (-row.videos, row.label_id))
+    min_videos = dataset_options(folder).label.min_videos
     skew = (
         ""
         if facts.gini is None
@@ -27,7 +28,8 @@ def describe_space(folder: str, summary: Summary, facts: SpaceFacts) -> str:
     )
     intro = (
         f"Seed labels found in the catalog: {summary.labels_matched:,}; "
-        f"{summary.labels_kept:,} were kept, {summary.labels_dropped:,} left out. "
+        f"{summary.labels_kept:,} with {min_videos:,} videos or more were kept, "
+        f"{summary.labels_dropped:,} left out. "
         "`labels.parquet` and every MANIFEST.json list them in the order of `label_id`; "
         f"`labels.json` says what they depend on.{skew}"
     )

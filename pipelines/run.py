@@ -199,6 +199,8 @@ def _outside(stage: str, job: Job) -> Any:
         return _fingerprints([job.catalog] if job.catalog else [])
     if stage == "targets":
         return _fingerprints(job.targets)
+    if stage == "label":
+        return Path(job.seed).name  # labels.json says it
     return None
 
 
