@@ -53,7 +53,7 @@ STAGES: Mapping[str, Stage] = {
     "deduplicate": Stage(("fetch", "targets"), ("run", "deduplicate"), ("duplicates",)),
     "label": Stage(
         ("match", "fetch", "deduplicate"),
-        ("run", "label"),
+        ("run", "label", "expand"),
         ("labels.parquet", "labels.json", "labelled"),
     ),
     "split": Stage(("label",), ("run", "split"), ("clips", "quotas.parquet")),
