@@ -184,7 +184,7 @@ def _make_job(
     wanted = [arguments.seed, *(["sample"] if arguments.catalog is None else [])]
     shipped = [str(folder / f"{name}.toml") for name in wanted if Path(name).name == name]
     configs = [path for path in shipped if Path(path).exists()] + arguments.config
-    overrides = [word for text in arguments.words for word in text.split()]
+    overrides = _settings_in(" ".join(arguments.words))
     options = load_settings(Options, configs, [*words, *overrides])
     return Job(
         out=arguments.out,
@@ -195,6 +195,17 @@ def _make_job(
         runner=arguments.runner,
         beam_args=tuple(arguments.beam),
     )
+
+
+def _settings_in(text: str) -> list[str]:
+    """The settings of a text; a word without '=' goes on with a value that holds spaces."""
+    settings: list[str] = []
+    for word in text.split():
+        if "=" in word or not settings:
+            settings.append(word)
+        else:
+            settings[-1] += f" {word}"
+    return settings
 
 
 def _run(stage: str, job: Job) -> StageRecord:
