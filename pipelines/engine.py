@@ -19,6 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms import environments
 from tqdm import tqdm
 
 from pipelines.run import LOCAL, JobError
@@ -30,6 +31,9 @@ _OURS = re.compile(
     r"(?: \[while running '.*'\])*$",
     re.MULTILINE,
 )
+
+
+_NEVER_MS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,20 @@ class Engine:
         if self.runner != LOCAL:
             return self.beam_args
         workers = self.workers or os.cpu_count() or 1
-        # Threads: what takes time is ffmpeg, the network and Arrow, and they do not hold the GIL.
-        mode = ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
-        return [*mode, *self.beam_args]
+        return [f"--direct_num_workers={workers}", *self.beam_args]
 
 
 def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
     # Made by name, the runner would not hand the options on to its workers.
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+    # Threads: what takes time is ffmpeg, the network and Arrow, and they do not hold the GIL. This
+    # is the mode multi_threading but for its timer, which sends what is buffered every second: it
+    # may do so in the middle of an element; rows are then lost, or the stream cannot be decoded.
+    threads = environments.EmbeddedPythonGrpcEnvironment(data_buffer_time_limit_ms=_NEVER_MS)
+    return fn_runner.FnApiRunner(
+        default_environment=threads, provision_info=fn_runner.ExtendedProvisionInfo(info)
+    )
 
 
 @contextmanager

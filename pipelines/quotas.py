@@ -77,16 +77,20 @@ def split_rule(options: SplitOptions) -> SplitRule:
 
 
 def write_quotas(job: Job) -> int:
-    """Write what each label has and gave to the temporal splits; return how many gave nothing."""
+    """Write what each label has and gave to the temporal splits; return how many gave nothing.
+
+    A label is only said to lack something where a temporal split is asked for.
+    """
     by_label = lengths_by_label(read_counts(job.path(CLIPS, LENGTHS)))
     taken = {name: _clips_by_label(job, name) for name in TEMPORAL}
+    wanted = set(TEMPORAL) & set(job.options.split.splits)
     rows = []
     for space in read_rows(job.path(label.SPACE), LabelRow):
         have = by_label.get(space.label_id, LabelLengths())
         gave = {name: taken[name][space.label_id] for name in TEMPORAL}
-        lacks = [n for n in ("short", "long") if not getattr(have, f"{n}_videos")]
+        lacks = [n for n in ("short", "long") if wanted and not getattr(have, f"{n}_videos")]
         reason = f"no {' and no '.join(lacks)} video" if lacks else None
-        if reason is None and not any(gave.values()):
+        if reason is None and wanted and not any(gave.values()):
             reason = "no room in the budget"
         row = SplitQuotaRow(
             label_id=space.label_id,

@@ -158,9 +158,10 @@ def test_clips_do_not_depend_on_the_order_or_the_parts_of_the_videos(
 
 
 def test_images_are_taken_of_the_videos_of_all(tmp_path: Path, many: list[LabelledRow]) -> None:
-    clips, _ = split(
+    clips, quotas = split(
         tmp_path, many[::10], splits=("all", "frames"), max_videos=50, frames_per_video=3
     )
+    assert {quota.reason for quota in quotas} == {None}
     assert keys(clips["frames"]) == keys(clips["all"])
     assert Counter(clip.row_key for clip in clips["frames"]) == dict.fromkeys(keys(clips["all"]), 3)
     assert all(clip.start_s == clip.end_s for clip in clips["frames"])
