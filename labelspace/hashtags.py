@@ -215,7 +215,7 @@ def _lemma(word: str) -> str:
     try:
         lemminflect = importlib.import_module("lemminflect")
     except ImportError as error:
-        message = "the form 'lemma' needs the package lemminflect: .venv/bin/pip install lemminflect"
+        message = "the form 'lemma' needs the package lemminflect: pip install lemminflect"
         raise LabelError(message) from error
     # Labels name actions, so a word that can be a verb is read as one: catching -> catch.
     lemmas: dict[str, tuple[str, ...]] = lemminflect.getAllLemmas(word)
