@@ -165,3 +165,11 @@ def test_images_are_taken_of_the_videos_of_all(tmp_path: Path, many: list[Labell
     assert keys(clips["frames"]) == keys(clips["all"])
     assert Counter(clip.row_key for clip in clips["frames"]) == dict.fromkeys(keys(clips["all"]), 3)
     assert all(clip.start_s == clip.end_s for clip in clips["frames"])
+
+
+@pytest.mark.slow
+def test_many_rows_are_counted_exactly(tmp_path: Path) -> None:
+    """An engine that sends its buffers by the clock loses some of so many."""
+    rows = [row for label_id in range(3) for row in videos([2.0] * 40_000, label_id)]
+    clips, _ = split(tmp_path, rows, splits=("all",), max_videos=30_001)
+    assert sorted(by_label(clips["all"]).values()) == [10_000, 10_000, 10_001]
