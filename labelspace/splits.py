@@ -7,6 +7,7 @@ as closely as whole videos allow, the minutes per label (budget F2).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from labelspace.sampling import hash_order, tail_preserving_quotas
 
@@ -81,7 +82,7 @@ def length_class(duration_s: float, rule: SplitRule) -> str | None:
 def clip_span(split: str, duration_s: float, rule: SplitRule) -> tuple[float, float] | None:
     """Start and end in seconds of the piece that a split takes of a video; None if it takes none.
 
-    `frames` takes no piece, see `frame_seconds`.
+    `frames` takes no piece, see `frame_numbers`.
 
     >>> clip_span("long_center", 58.0, SplitRule())
     (27.0, 31.0)
@@ -103,26 +104,26 @@ def clip_span(split: str, duration_s: float, rule: SplitRule) -> tuple[float, fl
     return (0.0, duration_s)
 
 
-def frame_seconds(
-    key: str, duration_s: float, frames: int, *, at_random: bool, rng_seed: int
-) -> list[float]:
-    """The seconds of a video from which an image set takes a frame each (paper 4.3.2).
+def frame_numbers(
+    key: str, there: int, wanted: int, *, at_random: bool, rng_seed: int
+) -> list[int]:
+    """The frames of a video, from 0 and ascending, that an image set takes (paper 4.3.2).
 
-    One in each of `frames` equal pieces of the video, at random or in the middle; fewer pieces
-    where they would be shorter than a tenth of a second.
+    One in each of `wanted` equal pieces of the video's frames, at random or in the middle; all
+    frames where there are fewer than `wanted`.
 
-    >>> frame_seconds("v1", 8.0, 2, at_random=False, rng_seed=0)
-    [2.0, 6.0]
+    >>> frame_numbers("v1", 80, 2, at_random=False, rng_seed=0)
+    [20, 60]
     """
-    pieces = max(1, min(frames, int(duration_s * 10)))
-    shares = [0.5] * pieces
-    if at_random:
-        orders = (
-            hash_order(f"{key}\0{piece}", rng_seed=rng_seed, purpose="frame")
-            for piece in range(pieces)
-        )
-        shares = [order / 2**64 for order in orders]
-    return [(piece + share) * duration_s / pieces for piece, share in enumerate(shares)]
+    pieces = min(wanted, there)
+    if not at_random:
+        return [(2 * piece + 1) * there // (2 * pieces) for piece in range(pieces)]
+    numbers = []
+    for piece in range(pieces):
+        first, end = piece * there // pieces, (piece + 1) * there // pieces
+        order = hash_order(f"{key}\0{piece}", rng_seed=rng_seed, purpose="frame")
+        numbers.append(first + order * (end - first) // 2**64)
+    return numbers
 
 
 def plan_splits(
@@ -148,7 +149,8 @@ def plan_splits(
         rule: lengths.
         budget: `F1` or `F2`.
         max_videos: per split before F2's minutes, tail labels kept whole; 0 = all.
-        max_ms: F2's milliseconds per split, tail labels kept whole; 0 = all.
+        max_ms: F2's milliseconds per split, tail labels kept whole; 0 = all. Where it does not hold
+            one long video of every label, the labels with the most footage get one each.
 
     Raises:
         ValueError: an unknown budget.
@@ -161,8 +163,9 @@ def plan_splits(
     budgets_ms = dict.fromkeys(pairs, 0)
     if budget == "F2":
         budgets_ms = {lb: _budget_ms(lengths_by_label[lb], n, rule) for lb, n in pairs.items()}
-        if 0 < max_ms < sum(budgets_ms.values()):
-            budgets_ms = tail_preserving_quotas(budgets_ms, max_ms)
+        if max_ms:
+            budgets_ms = _share_ms(budgets_ms, lengths_by_label, max_ms)
+        pairs = {lb: n if budgets_ms[lb] else 0 for lb, n in pairs.items()}
     quotas = [
         _label_quota(label, lengths_by_label[label], videos, (budgets_ms[label], rule))
         for label, videos in sorted(pairs.items())
@@ -184,6 +187,25 @@ def _budget_ms(lengths: LabelLengths, videos: int, rule: SplitRule) -> int:
             rule.center_s * 1000 * videos,
         )
     )
+
+
+def _share_ms(
+    budgets_ms: Mapping[str, int], lengths_by_label: Mapping[str, LabelLengths], max_ms: int
+) -> dict[str, int]:
+    """The milliseconds of each label that fit into a total, 0 for labels without room.
+
+    A label costs `long` one whole video, however little else it has.
+    """
+    filled = sorted((-ms, label) for label, ms in budgets_ms.items() if ms)
+    lengths = {label: lengths_by_label[label] for _, label in filled}
+    floors = {label: round(n.long_ms / n.long_videos) for label, n in lengths.items()}
+    room = [total <= max_ms for total in accumulate(floors.values())]
+    if all(room):
+        needs = {lb: max(budgets_ms[lb], floor) for lb, floor in floors.items()}
+        shares = tail_preserving_quotas(needs, max_ms)
+    else:
+        shares = {lb: floor for (lb, floor), fits in zip(floors.items(), room, strict=True) if fits}
+    return {lb: min(ms, shares.get(lb, 0)) for lb, ms in budgets_ms.items()}
 
 
 def _label_quota(

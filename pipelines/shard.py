@@ -109,7 +109,7 @@ def run(job: Job) -> Outcome:
 
 
 def clip_facts(reference: ClipReference) -> dict[str, object]:
-    """What a shard says of a clip in its json."""
+    """What a shard says of a clip in its json; an image has its `second` too."""
     clip = reference.clip
     facts = {
         "label_id": clip.label_id,
@@ -118,6 +118,7 @@ def clip_facts(reference: ClipReference) -> dict[str, object]:
         "video_id": clip.video_id,
         "start_s": clip.start_s,
         "end_s": clip.end_s,
+        "second": clip.start_s if clip.start_s == clip.end_s else None,
         "repeats": clip.repeats,
         "uploader": reference.uploader,
         "licence": reference.licence,

@@ -1,14 +1,15 @@
 """Stage split: labelled videos -> `clips/<split>/`, which seconds of which video (paper 4.3.1).
 
 `all` holds every labelled video, or `max_videos` of them; `short`, `long` and `long_center` hold
-the same labels, with equally many videos (F1) or minutes (F2) of each. Which videos: the first in
-hash order, found by thresholds (see `selection`): no worker holds a label and nothing is sorted.
-Memory grows with the labels. `quotas.parquet` says what each label has, what of it was taken, and
-what kept it from more.
+the same labels, with equally many videos (F1) or minutes (F2) of each; `frames` holds images of the
+videos of `all`. Which videos: the first in hash order, found by thresholds (see `selection`): no
+worker holds a label and nothing is sorted. Memory grows with the labels; for `frames`, which joins
+`videos/` to know what frames there are, with a bucket. `quotas.parquet` says what each label has,
+what of it was taken, and what kept it from more.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,18 +27,21 @@ from labelspace.sampling import subset_order
 from labelspace.splits import (
     SplitRule,
     clip_span,
-    frame_seconds,
+    frame_numbers,
     length_class,
 )
-from pipelines import label
+from pipelines import fetch, label
 from pipelines.batches import ReadTable, WriteRows, names, part_files, write_json
 from pipelines.engine import Engine
+from pipelines.joins import FetchedVideo, JoinTables, latest_videos
 from pipelines.options import Options
 from pipelines.quotas import CLIPS, LENGTHS, plan_quotas, split_rule, write_quotas
 from pipelines.run import Job, Outcome
 from pipelines.selection import EVERYTHING, NOTHING, Entry, FindThresholds, Quota, place_of
 
 TABLE = CLIPS
+Video = tuple[str, str, int, float]
+"""Key, id, label_id, repeats."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,32 @@ class ChooseClips(beam.PTransform):
         quotas = beam.pvalue.AsSingleton(
             lengths | "PlanQuotas" >> beam.Map(plan_quotas, options.split)
         )
-        thresholds = files | "FindThresholds" >> FindThresholds(
-            Candidate, partial(entries_of, options), quotas
+        thresholds = beam.pvalue.AsSingleton(
+            files
+            | "FindThresholds" >> FindThresholds(Candidate, partial(entries_of, options), quotas)
         )
         clips = (
             files
             | "ReadForClips" >> ReadTable(LabelledRow)
-            | "TakeClips"
-            >> beam.FlatMap(take_clips, options, quotas, beam.pvalue.AsSingleton(thresholds))
+            | "TakeClips" >> beam.FlatMap(take_clips, options, quotas, thresholds)
         )
+        chosen = {
+            name: clips | f"Take {name}" >> beam.FlatMap(partial(_of_split, name))
+            for name in options.split.splits
+            if name != "frames"
+        }
+        if "frames" in options.split.splits:
+            tables = {label.TABLE: LabelledRow, fetch.TABLE: FetchedVideo}
+            chosen["frames"] = (
+                files.pipeline
+                | "Videos" >> JoinTables(job, tables)
+                | "TakeImages" >> beam.FlatMap(take_images, options, quotas, thresholds)
+            )
         return tuple(
-            clips
-            | f"Take {name}" >> beam.FlatMap(partial(_of_split, name))
+            rows
             | f"Write {name}"
             >> WriteRows(job.path(TABLE, name), ClipRow, options.run.buckets, ("clip_id",))
-            for name in options.split.splits
+            for name, rows in chosen.items()
         )
 
 
@@ -148,6 +163,47 @@ def take_clips(
 ) -> Iterator[tuple[str, ClipRow]]:
     """Yield (split, clip) of the batch's videos that are within the thresholds."""
     rule = split_rule(options.split)
+    for video, seconds, cut in _judged(batch, options, quotas, thresholds):
+        for name in options.split.splits:
+            span = clip_span(name, seconds, rule)
+            if span is not None and name not in cut:
+                yield name, to_clip(video, name, span)
+
+
+def take_images(
+    bucket: tuple[int, dict[str, Iterable[pa.RecordBatch]]],
+    options: Options,
+    quotas: Mapping[str, Quota],
+    thresholds: Mapping[str, str],
+) -> Iterator[ClipRow]:
+    """Yield the images of a bucket's videos of `all`: the middle of each frame's time on show."""
+    _, tables = bucket
+    settings = options.split
+    stored = latest_videos(tables[fetch.TABLE])
+    for batch in tables[label.TABLE]:
+        for video, seconds, cut in _judged(batch, options, quotas, thresholds):
+            if "all" in cut:
+                continue
+            fps = stored[video[0]].fps or 1.0
+            for number in frame_numbers(
+                video[0],
+                max(1, round(seconds * fps)),
+                settings.frames_per_video,
+                at_random=settings.frame_choice == "random",
+                rng_seed=options.run.rng_seed,
+            ):
+                second = (number + 0.5) / fps
+                yield to_clip(video, "frames", (second, second))
+
+
+def _judged(
+    batch: pa.RecordBatch,
+    options: Options,
+    quotas: Mapping[str, Quota],
+    thresholds: Mapping[str, str],
+) -> Iterator[tuple[Video, float, set[str]]]:
+    """Yield the batch's videos with their lengths and the splits that they are cut from."""
+    rule = split_rule(options.split)
     columns = [batch.column(name).to_pylist() for name in ("video_id", "repeats")]
     for (key, label_id, seconds), video_id, repeats in zip(_rows(batch), *columns, strict=True):
         groups = [group for group in groups_of(label_id, seconds, rule) if group in quotas]
@@ -157,31 +213,7 @@ def take_clips(
             for group in groups
             if place > _threshold(group, quotas, thresholds)
         }
-        video = (key, video_id, label_id, repeats)
-        for name in options.split.splits:
-            for span in spans_of(name, key, seconds, options):
-                if (name if name != "frames" else "all") not in cut:
-                    yield name, to_clip(video, name, span)
-
-
-def spans_of(
-    split: str, key: str, seconds: float, options: Options
-) -> Iterator[tuple[float, float]]:
-    """Yield the pieces, in seconds, that a split takes of a video; a frame is a piece of none."""
-    if split == "frames":
-        settings = options.split
-        for second in frame_seconds(
-            key,
-            seconds,
-            settings.frames_per_video,
-            at_random=settings.frame_choice == "random",
-            rng_seed=options.run.rng_seed,
-        ):
-            yield second, second
-        return
-    span = clip_span(split, seconds, split_rule(options.split))
-    if span is not None:
-        yield span
+        yield (key, video_id, label_id, repeats), seconds, cut
 
 
 def _threshold(group: str, quotas: Mapping[str, Quota], thresholds: Mapping[str, str]) -> str:
@@ -193,8 +225,8 @@ def _place(key: str, options: Options) -> str:
     return place_of(subset_order(key, rng_seed=options.run.rng_seed), key)
 
 
-def to_clip(video: tuple[str, str, int, float], split: str, span_s: tuple[float, float]) -> ClipRow:
-    """The clip of a video (key, id, label_id, repeats) in a split.
+def to_clip(video: Video, split: str, span_s: tuple[float, float]) -> ClipRow:
+    """The clip of a video in a split.
 
     Its id depends on the key, the split and the seconds alone.
     """

@@ -33,6 +33,14 @@ def test_the_same_clips_give_the_same_bytes_and_come_back(tmp_path: Path) -> Non
     assert list(read_shard(str(tmp_path / "one.tar"))) == CLIPS
 
 
+def test_images_are_read_and_checked_like_videos(tmp_path: Path) -> None:
+    entry = write_shard(str(tmp_path / "s.tar"), iter(CLIPS), suffix=".jpg")
+    assert list(read_shard(str(tmp_path / "s.tar"))) == CLIPS
+    check_shard(str(tmp_path), entry)
+    with tarfile.open(tmp_path / "s.tar") as tar:
+        assert tar.getnames() == ["00aa.jpg", "00aa.json", "00bb.jpg", "00bb.json"]
+
+
 def test_a_manifest_comes_back_equal(tmp_path: Path) -> None:
     entry = write_shard(str(tmp_path / "shard-00000.tar"), iter(CLIPS))
     write_manifest(str(tmp_path), manifest(entry))

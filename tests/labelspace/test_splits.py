@@ -6,7 +6,7 @@ from labelspace.splits import (
     SplitPlan,
     SplitRule,
     clip_span,
-    frame_seconds,
+    frame_numbers,
     length_class,
     plan_splits,
 )
@@ -139,16 +139,57 @@ def test_f2_holds_no_more_minutes_than_allowed_and_keeps_the_tail() -> None:
     ]
 
 
-def test_frames_lie_one_in_each_piece_of_the_video_the_same_on_every_run() -> None:
-    taken = [frame_seconds(f"v{n}", 10.0, 5, at_random=True, rng_seed=0) for n in range(200)]
-    assert taken == [
-        frame_seconds(f"v{n}", 10.0, 5, at_random=True, rng_seed=0) for n in range(200)
+@pytest.mark.parametrize("max_ms", [1, 54_999, 60_000, 115_000, 2_000_000, 23_000_000, 40_000_000])
+def test_f2_is_within_its_minutes_in_all_three_splits_however_few(max_ms: int) -> None:
+    lengths = {f"{n:03}": LabelLengths(500, 500, 1_500_000, 28_500_000) for n in range(200)}
+    lengths |= {f"{n}": LabelLengths(1, 9, 2_000, 9 * 57_000) for n in range(200, 400)}
+    plan = plan_splits(lengths, RULE, budget="F2", max_ms=max_ms)
+    means = {"short": 3000, "long": 57_000, "long_center": 4000}
+    for split, mean in means.items():
+        # Each label is met to the nearest video.
+        rounding = len(plan.quotas) * mean / 2
+        assert sum(quota.of(split) for quota in plan.quotas) * mean <= max_ms + rounding
+    assert all(min(map(quota.of, means)) >= 1 for quota in plan.quotas)
+    assert len(plan.quotas) == min(max_ms // 57_000, 400)
+    assert all(quota.of(split) == 0 for quota in plan.unfilled for split in means)
+
+
+def test_f2_has_no_label_in_fewer_minutes_that_it_lacks_in_more() -> None:
+    plans = [plan_splits(LENGTHS, RULE, budget="F2", max_ms=n) for n in (60_000, 120_000, 200_000)]
+    found = [{quota.label: quota.budget_ms for quota in plan.quotas} for plan in plans]
+    assert found == [
+        {"ski": 60_000},
+        {"ski": 60_000, "yoga": 60_000},
+        {"ski": 100_000, "yoga": 100_000},
     ]
-    assert all(2 * k <= second < 2 * (k + 1) for found in taken for k, second in enumerate(found))
-    means = [sum(found[k] for found in taken) / len(taken) for k in range(5)]
-    assert means == pytest.approx([1, 3, 5, 7, 9], abs=0.2)
 
 
-def test_a_short_video_gives_fewer_frames_and_a_still_one() -> None:
-    assert len(frame_seconds("v", 0.35, 9, at_random=True, rng_seed=0)) == 3
-    assert frame_seconds("v", 0.01, 9, at_random=False, rng_seed=0) == [0.005]
+def test_frames_lie_one_in_each_piece_of_the_video_the_same_on_every_run() -> None:
+    def taken() -> list[list[int]]:
+        return [frame_numbers(f"v{n}", 300, 5, at_random=True, rng_seed=0) for n in range(400)]
+
+    found = taken()
+    assert found == taken()
+    assert all(
+        60 * k <= number < 60 * (k + 1) for of_one in found for k, number in enumerate(of_one)
+    )
+    means = [sum(of_one[k] for of_one in found) / len(found) for k in range(5)]
+    # Five standard deviations of a fair mean.
+    assert means == pytest.approx([29.5, 89.5, 149.5, 209.5, 269.5], abs=5 * 17.3 / 20)
+    other = frame_numbers("v0", 300, 5, at_random=True, rng_seed=1)
+    assert other != found[0]
+
+
+@pytest.mark.parametrize("at_random", [True, False])
+def test_no_frame_is_taken_twice_and_a_short_video_gives_all_it_has(at_random: bool) -> None:
+    for there in range(1, 60):
+        for wanted in range(1, 70):
+            numbers = frame_numbers("v", there, wanted, at_random=at_random, rng_seed=0)
+            assert len(set(numbers)) == min(there, wanted)
+            assert numbers == sorted(numbers)
+            assert 0 <= numbers[0] <= numbers[-1] < there
+
+
+def test_the_middle_of_a_video_is_its_middle_frame() -> None:
+    assert frame_numbers("v", 9, 1, at_random=False, rng_seed=0) == [4]
+    assert frame_numbers("v", 9, 3, at_random=False, rng_seed=0) == [1, 4, 7]

@@ -10,6 +10,7 @@ from formats.tables import (
     LabelledRow,
     LabelRow,
     SplitQuotaRow,
+    VideoRow,
     read_rows,
     write_rows,
 )
@@ -19,6 +20,8 @@ from pipelines.match import row_key
 from pipelines.options import Options, RunOptions, SplitOptions
 from pipelines.run import Job
 from pipelines.split import run
+
+TWO_BUCKETS = RunOptions(buckets=2)
 
 
 def videos(lengths_s: Sequence[float], label_id: int = 0) -> list[LabelledRow]:
@@ -30,7 +33,12 @@ def videos(lengths_s: Sequence[float], label_id: int = 0) -> list[LabelledRow]:
 
 
 def split(
-    out: Path, rows: Sequence[LabelledRow], *, parts: int = 1, **options: object
+    out: Path,
+    rows: Sequence[LabelledRow],
+    *,
+    parts: int = 1,
+    engine: RunOptions = TWO_BUCKETS,
+    **options: object,
 ) -> tuple[dict[str, list[ClipRow]], list[SplitQuotaRow]]:
     """The clips of the real stage, and its report by label."""
     for part in range(parts):
@@ -38,7 +46,7 @@ def split(
     counts = Counter(row.label_id for row in rows)
     labels = [LabelRow(n, f"label {n}", counts[n], counts[n]) for n in sorted(counts)]
     write_rows(str(out / "labels.parquet"), labels, LabelRow)
-    settings = Options(run=RunOptions(buckets=2), split=SplitOptions(**options))  # type: ignore[arg-type]
+    settings = Options(run=engine, split=SplitOptions(**options))  # type: ignore[arg-type]
     job = Job(out, "kinetics", settings)
     run(job)
     clips = {
@@ -147,24 +155,45 @@ def test_subsets_are_exact_nested_and_those_of_the_label_space_package(
         assert found[1] == {key for of_one in kept.values() for key in of_one}
 
 
-def test_clips_do_not_depend_on_the_order_or_the_parts_of_the_videos(
-    tmp_path: Path, many: list[LabelledRow]
+@pytest.mark.parametrize("sampling", ["random", "tail_preserving"])
+def test_clips_do_not_depend_on_order_parts_buckets_or_workers(
+    tmp_path: Path, many: list[LabelledRow], sampling: str
 ) -> None:
     some = many[::3]
-    options = {"max_videos": 400, "budget": "F2"}
-    one = split(tmp_path / "one", some, **options)
-    other = split(tmp_path / "other", some[::-1], parts=5, **options)
+    options = {"max_videos": 400, "budget": "F2", "sampling": sampling}
+    one = split(tmp_path / "one", some, engine=RunOptions(buckets=2, workers=1), **options)
+    other = split(
+        tmp_path / "other", some[::-1], parts=5, engine=RunOptions(buckets=7, workers=3), **options
+    )
     assert one == other
 
 
+def test_labels_without_room_in_the_minutes_are_in_none_of_the_three(
+    tmp_path: Path, many: list[LabelledRow]
+) -> None:
+    clips, quotas = split(tmp_path, many, budget="F2", budget_minutes=5)
+    labels = [set(by_label(clips[name])) for name in ("short", "long", "long_center")]
+    assert labels[0] == labels[1] == labels[2] == {0, 1, 2, 3, 4}
+    assert [q.label_id for q in quotas if q.reason == "no room in the budget"] == [*range(5, 12)]
+    for name in ("short", "long", "long_center"):
+        minutes = sum(c.end_s - c.start_s for c in clips[name]) / 60
+        # As nearly as whole clips of five labels can.
+        assert minutes == pytest.approx(5, abs=0.5)
+
+
 def test_images_are_taken_of_the_videos_of_all(tmp_path: Path, many: list[LabelledRow]) -> None:
+    some = many[::10]
+    stored = [VideoRow(r.row_key, r.video_id, "stored", fps=5.0) for r in some]
+    write_rows(str(tmp_path / "videos/part-0.parquet"), stored, VideoRow)
     clips, quotas = split(
-        tmp_path, many[::10], splits=("all", "frames"), max_videos=50, frames_per_video=3
+        tmp_path, some, splits=("all", "frames"), max_videos=50, frames_per_video=20
     )
     assert {quota.reason for quota in quotas} == {None}
-    assert keys(clips["frames"]) == keys(clips["all"])
-    assert Counter(clip.row_key for clip in clips["frames"]) == dict.fromkeys(keys(clips["all"]), 3)
+    images = Counter(clip.row_key for clip in clips["frames"])
+    assert images == {c.row_key: min(20, round(c.end_s * 5)) for c in clips["all"]}
     assert all(clip.start_s == clip.end_s for clip in clips["frames"])
+    shown = {(clip.row_key, int(clip.start_s * 5)) for clip in clips["frames"]}
+    assert len(shown) == len(clips["frames"])
 
 
 @pytest.mark.slow
