@@ -20,7 +20,7 @@ from formats.storage import StorageError
 from formats.tables import Reason
 from pipelines.addresses import read_guard
 from pipelines.connections import HttpTrouble, exchange, read_redirect
-from pipelines.options import FetchOptions
+from pipelines.fetch_options import FetchOptions
 
 _BLOCK = 1 << 16
 _BACKOFF_S = 0.5

@@ -23,6 +23,7 @@ from pipelines import match
 from pipelines.batches import WriteCounts, names, part_files, read_counts
 from pipelines.catalogs import catalog_folder
 from pipelines.engine import Engine, progress
+from pipelines.fetch_options import FetchOptions
 from pipelines.joins import (
     REJECTED,
     RETRY_LATER,
@@ -33,7 +34,6 @@ from pipelines.joins import (
     keys_of,
     latest_videos,
 )
-from pipelines.options import FetchOptions
 from pipelines.run import Job, JobError, Outcome
 from pipelines.units import FetchUnit, Workplace, fetch_unit
 

@@ -7,15 +7,10 @@ how the work is done, not what comes out, so it is left out of the config digest
 from dataclasses import dataclass, field
 
 from labelspace.splits import SPLITS
+from pipelines.fetch_options import FetchOptions
+from pipelines.option_checks import at_least, fraction, operational
 
 CATALOG_FORMATS = ("parquet", "csv", "tsv", "jsonl", "info_json", "yfcc100m")
-
-
-def operational(default: object) -> object:
-    """A dataclass field whose value does not change what a stage produces."""
-    if isinstance(default, list | tuple | dict):
-        return field(default_factory=lambda: type(default)(default), metadata={"operational": True})
-    return field(default=default, metadata={"operational": True})
 
 
 @dataclass(frozen=True)
@@ -30,7 +25,7 @@ class RunOptions:
     """Threads or processes of the local engine; 0 = one per CPU core."""
 
     def __post_init__(self) -> None:
-        _at_least(self, buckets=1, workers=0)
+        at_least(self, buckets=1, workers=0)
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class ExpandOptions:
     """Folder of VerbNet's class files: verbs are then the Kinetics verbs and all its members."""
 
     def __post_init__(self) -> None:
-        _at_least(self, max_hashtags_per_label=1, min_hashtag_length=1)
+        at_least(self, max_hashtags_per_label=1, min_hashtag_length=1)
         if self.parentheses not in ("drop", "keep"):
             raise ValueError(f"parentheses must be drop or keep, got {self.parentheses!r}")
 
@@ -87,8 +82,8 @@ class MatchOptions:
         if self.format not in ("auto", *CATALOG_FORMATS):
             choices = ", ".join(("auto", *CATALOG_FORMATS))
             raise ValueError(f"format must be one of {choices}, got {self.format!r}")
-        _fraction(self, "max_bad_fraction")
-        _at_least(self, min_duration_s=0, max_duration_s=0, max_bad_files=0)
+        fraction(self, "max_bad_fraction")
+        at_least(self, min_duration_s=0, max_duration_s=0, max_bad_files=0)
 
 
 @dataclass(frozen=True)
@@ -101,55 +96,7 @@ class TargetsOptions:
     """Above this share of undecodable target videos the job fails: each one is an unseen leak."""
 
     def __post_init__(self) -> None:
-        _fraction(self, "max_failed_fraction")
-
-
-@dataclass(frozen=True)
-class FetchOptions:
-    """How videos are downloaded, checked and stored."""
-
-    sources: tuple[str, ...] = ("http", "file")
-    """Kinds of URI that are followed: `http` (and https), `file` (below the catalog's folder)."""
-    deadline_s: float = 120.0
-    """Total time for one video, all tries and waits included."""
-    idle_s: float = 20.0
-    """Time without a byte before a try is given up."""
-    max_bytes: int = 256 * 1024 * 1024
-    max_redirects: int = 5
-    max_tries: int = 4
-    allow_addresses: tuple[str, ...] = operational(())  # type: ignore[assignment]
-    """Private networks (10.0.0.0/8) or host:port pairs that may be connected to all the same."""
-    connect_to: tuple[str, ...] = operational(())  # type: ignore[assignment]
-    """`name=host:port`: connect there for URIs of that host name, like curl's --connect-to."""
-    user_agent: str = operational("Tagreel/0.1 (+https://github.com/tagreel/tagreel)")  # type: ignore[assignment]
-    downloads_per_unit: int = operational(4)  # type: ignore[assignment]
-    """Videos of one unit that are under way at once."""
-    videos_per_part: int = operational(64)  # type: ignore[assignment]
-    """Videos per unit of work: what a kill costs at most, and what one tar holds."""
-    stored_short_edge: int = 128
-    """Pixels; videos are scaled down to this short edge, never up (paper 3.3: 128 x 171)."""
-    max_fps: float = 30.0
-    crf: int = 23
-    gop: int = 12
-    """Frames between key frames: a random clip costs what its own frames cost."""
-    preset: str = "veryfast"
-    min_duration_s: float = 1.0
-    """Decoded seconds (paper 3.1: 1-60 s)."""
-    max_duration_s: float = 61.0
-    """Decoded seconds; one of tolerance over the paper's 60."""
-    min_frames: int = 2
-    max_pixels: int = 3840 * 2160
-    """Of one source frame."""
-    decode_deadline_s: float = 120.0
-    decode_memory_bytes: int = 2 * 1024**3
-    hash_fps: float = 2.0
-    max_failed_fraction: float = 0.5
-    """Above this share of videos not stored the job fails instead of finishing short."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, deadline_s=0.001, max_bytes=1, max_tries=1, videos_per_part=1, gop=1)
-        _at_least(self, stored_short_edge=16, downloads_per_unit=1, min_frames=1)
-        _fraction(self, "max_failed_fraction")
+        fraction(self, "max_failed_fraction")
 
 
 @dataclass(frozen=True)
@@ -164,7 +111,7 @@ class DeduplicateOptions:
     def __post_init__(self) -> None:
         if self.profile not in ("aggressive", "scale"):
             raise ValueError(f"profile must be aggressive or scale, got {self.profile!r}")
-        _fraction(self, "max_duplicate_fraction")
+        fraction(self, "max_duplicate_fraction")
 
 
 @dataclass(frozen=True)
@@ -179,7 +126,7 @@ class LabelOptions:
     """Then keep this many of them at random, smaller sets inside larger ones (4.2.2); 0 = all."""
 
     def __post_init__(self) -> None:
-        _at_least(self, min_videos=1, max_labels=0, label_subset=0)
+        at_least(self, min_videos=1, max_labels=0, label_subset=0)
 
 
 @dataclass(frozen=True)
@@ -208,8 +155,8 @@ class SplitOptions:
     """`random`, or `center` (of as many equal pieces as there are frames to take)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, center_s=0.1, max_videos=0, budget_videos=0, budget_minutes=0)
-        _at_least(self, frames_per_video=1)
+        at_least(self, center_s=0.1, max_videos=0, budget_videos=0, budget_minutes=0)
+        at_least(self, frames_per_video=1)
         unknown = sorted(set(self.splits) - set(SPLITS))
         if unknown or not self.splits or self.splits[0] == "frames":
             raise ValueError(
@@ -232,7 +179,7 @@ class ShardOptions:
     clips_per_shard: int = 1000
 
     def __post_init__(self) -> None:
-        _at_least(self, clips_per_shard=1)
+        at_least(self, clips_per_shard=1)
 
 
 @dataclass(frozen=True)
@@ -248,15 +195,3 @@ class Options:
     label: LabelOptions = field(default_factory=LabelOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     shard: ShardOptions = field(default_factory=ShardOptions)
-
-
-def _at_least(options: object, **bounds: float) -> None:
-    for name, bound in bounds.items():
-        if getattr(options, name) < bound:
-            raise ValueError(f"{name} must be at least {bound}, got {getattr(options, name)}")
-
-
-def _fraction(options: object, name: str) -> None:
-    value = getattr(options, name)
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value}")

@@ -31,8 +31,8 @@ from formats.video import cut, thumbnail_jpeg
 from pipelines import fetch, label, match, split
 from pipelines.batches import on_pairs, part_files, rows_of
 from pipelines.engine import Engine, progress
+from pipelines.fetch_options import FetchOptions
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
-from pipelines.options import FetchOptions
 from pipelines.run import Job, JobError, Outcome
 from pipelines.units import video_options
 

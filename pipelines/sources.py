@@ -18,7 +18,7 @@ from formats.storage import StorageError, sha256_file
 from formats.tables import Reason
 from pipelines.connections import MAX_URI_CHARACTERS, HttpTrouble
 from pipelines.downloads import Download
-from pipelines.options import FetchOptions
+from pipelines.fetch_options import FetchOptions
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 

@@ -13,8 +13,8 @@ from formats.storage import publish, sha256_file
 from formats.tables import MatchRow, VideoRow, write_rows
 from formats.video import DecodeError, VideoOptions, normalise
 from pipelines.engine import progress
+from pipelines.fetch_options import FetchOptions
 from pipelines.joins import REJECTED, RETRY_LATER, STORED
-from pipelines.options import FetchOptions
 from pipelines.sources import FetchError, fetch_source
 
 

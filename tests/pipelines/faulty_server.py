@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from formats.tables import Reason
-from pipelines.options import FetchOptions
+from pipelines.fetch_options import FetchOptions
 from pipelines.sources import Fetched, FetchError, fetch_source
 
 BODY = bytes(range(256)) * 800

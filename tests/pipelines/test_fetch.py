@@ -8,8 +8,9 @@ import pytest
 from formats.tables import MatchRow, VideoRow, read_rows, write_rows
 from formats.video import encode_frames
 from pipelines.fetch import plan_units, run
+from pipelines.fetch_options import FetchOptions
 from pipelines.match import row_key
-from pipelines.options import FetchOptions, Options
+from pipelines.options import Options
 from pipelines.run import Job, JobError
 from pipelines.units import Workplace, fetch_unit
 from tests.pipelines.faulty_server import running_server, send
