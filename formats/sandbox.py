@@ -1,8 +1,9 @@
 """Run a decoder on bytes that nobody trusts, with limits that it cannot argue with.
 
 The child has its own process group, no standard input of ours, almost no environment, and limits on
-memory, CPU time, file size and open files. A wall-clock deadline kills the whole group, because a
-limit on CPU time does not see a process that sleeps.
+memory, CPU time, file size and open files. Where the kernel can (see `confinement`), it reads and
+writes no file outside of its folder and has no network. A wall-clock deadline kills the whole
+group, because a limit on CPU time does not see a process that sleeps.
 """
 
 import contextlib
@@ -14,6 +15,8 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from formats.confinement import start_confined
 
 _BLOCK = 1 << 16
 _POLL_S = 0.001
@@ -53,7 +56,12 @@ class Completed:
 
 
 def run_confined(
-    args: Sequence[str], *, folder: str, limits: Limits, feed: Iterable[bytes] = ()
+    args: Sequence[str],
+    *,
+    folder: str,
+    limits: Limits,
+    feed: Iterable[bytes] = (),
+    reads: Sequence[str] = (),
 ) -> Completed:
     """Run a program in a folder until it ends, its deadline passes or it says too much.
 
@@ -66,12 +74,14 @@ def run_confined(
         limits: What it may use; in force a moment after it starts.
         feed: Blocks for its standard input; what it does not read is dropped. An error that this
             iterable raises is passed on.
+        reads: Files outside of its folder that it may read; folders with all that is in them.
     """
     blocks = iter(feed)
     first = next(blocks, None)
-    child = subprocess.Popen(
-        args,
-        cwd=folder,
+    child = start_confined(
+        list(args),
+        folder=folder,
+        reads=reads,
         env=_ENVIRONMENT,
         stdin=subprocess.DEVNULL if first is None else subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -230,7 +230,8 @@ def _decode(build: Callable[..., list[str]], folder: Path, options: VideoOptions
 
 
 def _run(args: list[str], folder: Path, options: VideoOptions) -> Completed:
-    return run_confined(args, folder=str(folder), limits=_limits(options))
+    source = str((folder / SOURCE).resolve())
+    return run_confined(args, folder=str(folder), limits=_limits(options), reads=[source])
 
 
 def _run_clean(args: list[str], folder: Path, options: VideoOptions) -> Completed:

@@ -1,6 +1,7 @@
 """Videos made on the spot, and what becomes of them."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,9 @@ def shape(source: str, folder: Path, options: VideoOptions = SOME) -> tuple[int,
 
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Puts a shell script in the decoder's place; `$real` in it is the real one."""
-    path = tmp_path / "decoder.sh"
-    path.write_text(f"#!/bin/sh\nreal={imageio_ffmpeg.get_ffmpeg_exe()}\n{script}\n")
+    path, real = tmp_path / "decoder.sh", tmp_path / "decoder"
+    # A confined program may run what lies beside it.
+    shutil.copy(imageio_ffmpeg.get_ffmpeg_exe(), real)
+    path.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
     path.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))

@@ -9,13 +9,16 @@ import pytest
 
 from formats.sandbox import Completed, Limits, run_confined
 
+# Where this Python keeps its library: outside of /usr on some machines.
+PYTHON = [sys.base_prefix]
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", code]
 
 
 def run(args: list[str], folder: Path, **limits: float) -> Completed:
-    return run_confined(args, folder=str(folder), limits=Limits(**limits))  # type: ignore[arg-type]
+    return run_confined(args, folder=str(folder), limits=Limits(**limits), reads=PYTHON)  # type: ignore[arg-type]
 
 
 def dies(pid: int) -> bool:
@@ -49,14 +52,18 @@ def test_standard_input_is_empty(tmp_path):
 def test_blocks_are_fed_while_output_is_read(tmp_path):
     code = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
     blocks = [bytes([number]) * 100_000 for number in range(20)]
-    completed = run_confined(python(code), folder=str(tmp_path), limits=Limits(), feed=blocks)
+    completed = run_confined(
+        python(code), folder=str(tmp_path), limits=Limits(), feed=blocks, reads=PYTHON
+    )
     assert completed == Completed(0, b"".join(blocks), "")
 
 
 def test_a_child_that_does_not_read_its_input_ends_all_the_same(tmp_path):
     blocks = [b"x" * 1_000_000] * 3
     limits = Limits()
-    completed = run_confined(python("pass"), folder=str(tmp_path), limits=limits, feed=blocks)
+    completed = run_confined(
+        python("pass"), folder=str(tmp_path), limits=limits, feed=blocks, reads=PYTHON
+    )
     assert completed == Completed(0, b"", "")
 
 
@@ -67,7 +74,9 @@ def test_an_error_of_the_feed_is_passed_on_and_the_child_killed(tmp_path):
 
     code = "import os, sys, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
     with pytest.raises(ZeroDivisionError):
-        run_confined(python(code), folder=str(tmp_path), limits=Limits(), feed=blocks())
+        run_confined(
+            python(code), folder=str(tmp_path), limits=Limits(), feed=blocks(), reads=PYTHON
+        )
 
 
 def test_a_sleeping_child_is_killed_with_its_own_children(tmp_path):
