@@ -25,8 +25,10 @@ from labelspace.extract import (
 
 _LISTS = pa.list_(pa.string())
 # RE2's spelling of what fold_hashtag() removes from ASCII.
-_IGNORED_ASCII = r"[_# \t\n\r\v\f\x1c-\x1f]+"
+_IGNORED_ASCII = r"[^a-z0-9]+"
 _SIGN = "[#\uff03]"
+# Something, and then one more.
+_CROWDED = "[^\\s#\uff03]\\s*" + _SIGN
 # Between joined captions. The patterns below give '' for it, so it counts the captions.
 _BETWEEN = "\n#\0"
 _IN_ASCII = re.compile(r"#(?:\0|(?<![\w&]#)(?=[0-9_]*+[A-Za-z])(\w++)(?!#|://))", re.ASCII)
@@ -103,11 +105,11 @@ def split_hashtag_fields(texts: pa.StringArray) -> pa.ListArray:
 
 
 def separate_entries(lists: pa.ListArray) -> pa.ListArray:
-    """Lists of hashtags with every entry that holds several ('#a #b') taken apart.
+    """Lists of hashtags with every entry that holds several ('#a #b', '#a#b') taken apart.
 
     An entry without a second '#' stays whole: `catching a fish` is one hashtag.
     """
-    crowded = pc.match_substring_regex(lists.flatten(), rf"\S\s+{_SIGN}")
+    crowded = pc.match_substring_regex(lists.flatten(), _CROWDED)
     if not pc.any(crowded).as_py():
         return lists
     separated = (_separate(entries) for entries in lists.to_pylist())
@@ -155,7 +157,7 @@ def _separate(entries: list[str | None] | None) -> list[str] | None:
         tag
         for entry in entries
         if entry is not None
-        for tag in (split_hashtag_field(entry) if re.search(rf"\S\s+{_SIGN}", entry) else (entry,))
+        for tag in (split_hashtag_field(entry) if re.search(_CROWDED, entry) else (entry,))
     ]
 
 

@@ -27,13 +27,10 @@ _URL_OR_HASHTAG = regex.compile(
     """,
     regex.VERBOSE | regex.IGNORECASE,
 )
-# What never tells two hashtags apart: underscores, spaces, '#', invisible formatting (joiners, text
-# direction), variation selectors, and emoji, which Instagram permits inside a hashtag.
-_IGNORED = regex.compile(
-    r"[_#\s\p{Z}\p{Cf}\p{Variation_Selector}\u20e3"
-    r"\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}]+"
-)
-_IGNORED_ASCII = str.maketrans("", "", "_# \t\n\r\v\f\x1c\x1d\x1e\x1f")
+# What tells two hashtags apart: letters, marks and digits, less what only says how they are drawn.
+# All else goes: '#', '_', white space, punctuation ("push-up" is pushup), emoji, joiners.
+_IGNORED = regex.compile(r"[^\p{L}\p{M}\p{N}]+|[\p{Variation_Selector}\u20e3]+")
+_IGNORED_ASCII = {code: None for code in range(128) if not chr(code).isalnum()}
 QUOTES = "\"'\u201c\u201d\u2018\u2019"
 
 
@@ -56,8 +53,8 @@ def extract_hashtags(text: str) -> tuple[str, ...]:
 def fold_hashtag(tag: str) -> str:
     """The one spelling under which a hashtag is looked up; empty if nothing is left.
 
-    Compatibility forms and case are folded (NFKC, casefold); '#', '_', spaces, invisible
-    characters and emoji go; accents stay. Folding twice changes nothing.
+    Compatibility forms and case are folded (NFKC, casefold); '#', '_', spaces, punctuation,
+    invisible characters and emoji go; accents stay. Folding twice changes nothing.
 
     >>> fold_hashtag("#Catching_A_Fish")
     'catchingafish'

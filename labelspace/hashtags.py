@@ -18,7 +18,7 @@ import nltk
 import regex
 from nltk.stem.snowball import SnowballStemmer
 
-from labelspace.extract import fold_text
+from labelspace.extract import fold_hashtag, fold_text
 
 ARTICLES = frozenset(["a", "an", "the"])
 # Never among these: not, up, out, off, down, over. They change what is meant ("push up", "(not in
@@ -33,6 +33,8 @@ MAX_LABEL_CHARACTERS = 500
 _TRIES_PER_HASHTAG = 10
 
 _APOSTROPHES = regex.compile(r"['`\u00b4\u02bc\u2018\u2019]")
+# Joiners and what only says how a character is drawn stand inside words, not between them.
+_INVISIBLE = regex.compile(r"[\p{Cf}\p{Variation_Selector}\u20e3]+")
 _PARENTHESES = regex.compile(r"\([^()]*+\)?")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
@@ -98,7 +100,9 @@ def expand_label(
     hashtags: set[str] = set()
     truncated = False
     tries = itertools.count(1)
-    for hashtag in _list_spellings(spellings, droppable, max_hashtags):
+    # Words of some scripts compose where they meet.
+    listed = _list_spellings(spellings, droppable, max_hashtags)
+    for hashtag in listed if label.isascii() else filter(None, map(fold_hashtag, listed)):
         if hashtag not in hashtags and len(hashtags) == max_hashtags:
             truncated = True
             break
@@ -122,7 +126,7 @@ def label_words(label: str, *, keep_parentheses: bool = False) -> tuple[str, ...
     """
     if len(label) > MAX_LABEL_CHARACTERS:
         raise LabelError(f"a label has over {MAX_LABEL_CHARACTERS} characters: {label[:60]!r}...")
-    text = _APOSTROPHES.sub("", fold_text(label))
+    text = _INVISIBLE.sub("", _APOSTROPHES.sub("", fold_text(label)))
     without_remark = text if keep_parentheses else _PARENTHESES.sub(" ", text)
     words = _WORD.findall(without_remark) or _WORD.findall(text)
     if not words:

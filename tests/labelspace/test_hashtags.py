@@ -5,7 +5,9 @@ import time
 from collections import defaultdict
 
 import pytest
+import regex
 
+from labelspace.extract import fold_hashtag
 from labelspace.hashtags import (
     LabelError,
     expand_label,
@@ -171,3 +173,40 @@ def test_choices_count_words_forms_and_orders() -> None:
 
 def test_the_tools_that_spelling_depends_on_are_named() -> None:
     assert sorted(word_tools()) == ["nltk", "stemmer", "unicode"]
+
+
+@pytest.mark.parametrize(
+    ("label", "hashtag"),
+    [
+        ("yoga ❤️", "yoga"),
+        ("1️⃣ place", "1place"),
+        ("コーヒー・タイム", "コーヒータイム"),
+        ("paral·lel", "parallel"),
+        ("צה״ל", "צהל"),
+        ("בית־ספר", "ביתספר"),
+        ("བོད་སྐད", "བོདསྐད"),
+        ("می‌خواهم", "میخواهم"),
+        ("か゛く", "がく"),
+        ("ᄀ ᅡ", "가"),
+    ],
+)
+def test_a_label_of_any_script_stands_for_its_own_hashtag(label: str, hashtag: str) -> None:
+    assert hashtag in relevant_hashtags(label)
+    assert fold_hashtag(label) == hashtag
+
+
+def test_every_hashtag_is_spelled_as_it_is_looked_up_whatever_the_character() -> None:
+    ideographs = [*range(0x3400, 0xD7A4), *range(0x20000, 0x40000)]  # Alike: every 97th will do.
+    for code in sorted({*range(0x110000)} - {*ideographs} | {*ideographs[::97]}):
+        character = chr(code)
+        if not regex.match(r"[\p{L}\p{M}\p{N}\p{Cf}]", character):
+            continue
+        found = relevant_hashtags(f"a {character}b c{character}")
+        assert all(fold_hashtag(hashtag) == hashtag for hashtag in found), hex(code)
+
+
+@pytest.mark.parametrize("name", ["kinetics", "something_something"])
+def test_a_label_as_people_type_it_is_one_of_its_hashtags(name: str) -> None:
+    for seed in load_seeds(name).seeds:
+        if "(" not in seed.label:
+            assert fold_hashtag(seed.label) in relevant_hashtags(seed.label, max_hashtags=100)
