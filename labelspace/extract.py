@@ -101,7 +101,7 @@ def split_hashtag_field(text: str) -> tuple[str, ...]:
 
 def _json_list(text: str) -> list[str] | None:
     try:
-        entries = json.loads(text)
+        entries = [entry for entry in json.loads(text) if entry is not None]
     except (ValueError, RecursionError):
         return None
     if not all(isinstance(entry, str | int | float) for entry in entries):

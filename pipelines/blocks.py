@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,7 @@ def open_text(path: str) -> io.BufferedReader:
             head = file.read(4)
         suffix = next((form for magic, form in _MAGIC.items() if head.startswith(magic)), "")
     if suffix == ".zst":
-        stream: Any = pa.input_stream(path, compression="zstd")
+        stream: Any = pa.input_stream(pa.OSFile(os.fsencode(path)), compression="zstd")
         return io.BufferedReader(stream)
     # Python's own readers, unlike Arrow's, hand out all there is of a file that was cut off.
     opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, open)

@@ -13,13 +13,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.blocks import COMPRESSIONS
-from pipelines.columns import CatalogBatch, has_needed
+from pipelines.columns import CatalogBatch, Found, has_needed
 from pipelines.columns import CatalogError as CatalogError
 from pipelines.delimited import check_header, read_delimited, read_header
 from pipelines.options import MatchOptions
-from pipelines.records import check_keys, read_info_files, read_jsonl
+from pipelines.records import check_keys, find_keys, read_info_files, read_jsonl
 from pipelines.row_groups import check_schema, read_row_group, row_group_starts
-from pipelines.yfcc import is_yfcc, read_yfcc
+from pipelines.yfcc import find_fields, is_yfcc, read_yfcc
 
 INFO_FILES_PER_UNIT = 256
 
@@ -89,22 +89,22 @@ def catalog_folder(path: str) -> str:
     return str(Path(path) if Path(path).is_dir() else Path(path).parent)
 
 
-def check_columns(unit: CatalogUnit, options: MatchOptions) -> None:
-    """Refuse a catalog file that lacks a column we cannot do without.
+def check_columns(unit: CatalogUnit, options: MatchOptions) -> Found:
+    """The columns of a catalog file; refused is one that lacks what we cannot do without.
 
     Raises:
         CatalogError: says what is wrong, where, and what to do.
     """
-    checks: dict[str, Callable[[], None]] = {
+    checks: dict[str, Callable[[], Found]] = {
         "parquet": lambda: check_schema(unit.path, options),
         "csv": lambda: check_header(unit.path, "csv", options),
         "tsv": lambda: check_header(unit.path, "tsv", options),
         "jsonl": lambda: check_keys(unit.path, options),
+        "info_json": lambda: find_keys(unit.path),
+        "yfcc100m": lambda: find_fields(options),
     }
     try:
-        kind = _true_kind(unit, options)
-        if kind in checks:
-            checks[kind]()
+        return checks[_true_kind(unit, options)]()
     except _BROKEN as error:
         raise _cannot_be_read(unit, error) from error
 
@@ -145,7 +145,7 @@ def _true_kind(unit: CatalogUnit, options: MatchOptions) -> str:
     if unit.kind != "tsv" or not unit.by_name:
         return unit.kind
     header = read_header(unit.path, "tsv", options)
-    known = has_needed(list(header.names), options)
+    known = has_needed(header.names, options)
     return "yfcc100m" if not known and is_yfcc(unit.path) else "tsv"
 
 

@@ -1,7 +1,8 @@
 """Columns as a catalog's reader found them -> the catalog's schema, row by row checked."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -11,16 +12,20 @@ from numpy.typing import NDArray
 
 from formats.tables import CatalogRow, UnreadableRow, schema_of
 from labelspace.bulk import split_hashtag_fields
+from pipelines.lengths import to_seconds
 from pipelines.options import MatchOptions
-from pipelines.values import Mask, is_textual, item_type, to_lists, to_mask, to_numbers, to_texts
+from pipelines.values import Mask, is_textual, item_type, to_lists, to_mask, to_texts
 
 BATCH_ROWS = 32_768
 NO_LIST = "hashtags are no list of texts"
+NO_LENGTH = "duration is no length"
 
 _REQUIRED = ("video_id", "uri", "hashtags", "caption")
 _TEXTS = ("video_id", "uri", "caption", "uploader", "licence")
-_GOOD, _NOT_UTF8, _NO_ID, _NO_URI, _NO_LIST = range(5)
-_REASONS = ("", "not UTF-8", "no video_id", "no uri", NO_LIST)
+# White space around these says nothing, while a caption is as people wrote it.
+_TRIMMED = ("video_id", "uri", "uploader", "licence")
+_GOOD, _NOT_UTF8, _NO_ID, _NO_URI, _NO_LIST, _NO_LENGTH = range(6)
+_REASONS = ("", "not UTF-8", "no video_id", "no uri", NO_LIST, NO_LENGTH)
 _NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
 
 Place = Callable[[int], tuple[str, int | None]]
@@ -29,6 +34,21 @@ Place = Callable[[int], tuple[str, int | None]]
 
 class CatalogError(Exception):
     """The catalog, or one file of it, is missing, is in no form we read, or lacks a column."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of the columns of one file of the catalog before its rows are read."""
+
+    names: tuple[str, ...] = ()
+    """Its columns, or the keys of its first objects."""
+    fields: frozenset[str] = frozenset()
+    """Our fields that have a column in it."""
+    whole: bool = True
+    """Whether that is all there is; later objects may have more keys than the first."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,8 @@ class CatalogBatch:
     unreadable: tuple[UnreadableRow, ...] = ()
     photos: int = 0
     """YFCC100M rows that are pictures, not videos: left out, counted."""
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """Of JSON objects: our field -> how many of them have its key."""
 
 
 def column_names(options: MatchOptions) -> dict[str, str]:
@@ -51,6 +73,8 @@ def conform(
     rows: int,
     place: Place,
     refused: Mapping[int, str] = _NONE_REFUSED,
+    *,
+    needs_length: bool = False,
 ) -> CatalogBatch:
     """The rows in the catalog's schema; those that lack something we need are reported instead.
 
@@ -60,18 +84,22 @@ def conform(
         rows: how many there are.
         place: where a row is, for the report.
         refused: rows, by index, that the reader itself could not read, and why.
+        needs_length: whether a row that states a duration which is none is unreadable.
     """
     why = np.zeros(rows, np.int8)
     arrays, broken = {}, {}
     for name in _TEXTS:
         arrays[name], broken[name] = to_texts(columns.get(name), rows)
     arrays["hashtags"], broken["hashtags"], no_list = _hashtags(columns, rows)
-    arrays["duration_s"] = to_numbers(columns.get("duration_s"), rows)
+    arrays |= {name: _trim(arrays[name]) for name in _TRIMMED}
+    arrays["duration_s"], no_length = to_seconds(columns.get("duration_s"), rows)
     for name in _REQUIRED:
         _mark(why, broken[name], _NOT_UTF8)
     _mark(why, _missing(arrays["video_id"]), _NO_ID)
     _mark(why, _missing(arrays["uri"]), _NO_URI)
     _mark(why, no_list, _NO_LIST)
+    if needs_length:
+        _mark(why, no_length, _NO_LENGTH)
     reasons = {int(row): _REASONS[why[row]] for row in np.flatnonzero(why)} | dict(refused)
     schema = schema_of(CatalogRow)
     batch = pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
@@ -79,11 +107,28 @@ def conform(
         return CatalogBatch(batch)
     good = np.ones(rows, np.bool_)
     good[list(reasons)] = False
-    unreadable = (UnreadableRow(*place(row), reasons[row]) for row in sorted(reasons))
+    unreadable = (_unreadable(place(row), reasons[row]) for row in sorted(reasons))
     return CatalogBatch(batch.filter(pa.array(good)), tuple(unreadable))
 
 
-def check_names(path: str, found: list[str], options: MatchOptions) -> None:
+def printable(text: str) -> str:
+    r"""A text that names files, where bytes of a name that are no UTF-8 are written `\xe9`."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def find_columns(names: Iterable[str], options: MatchOptions) -> Found:
+    """What a table has whose columns are these."""
+    found = tuple(names)
+    fields = (ours for ours, name in column_names(options).items() if name in found)
+    return Found(found, frozenset(fields))
+
+
+def asks_length(options: MatchOptions) -> bool:
+    """Whether rows are chosen by their duration."""
+    return bool(options.min_duration_s or options.max_duration_s)
+
+
+def check_names(path: str, found: Sequence[str], options: MatchOptions) -> None:
     """Refuse a table that lacks a column we cannot do without, or has one of ours twice.
 
     Raises:
@@ -95,12 +140,16 @@ def check_names(path: str, found: list[str], options: MatchOptions) -> None:
             raise CatalogError(f"{path}: has {found.count(name)} columns named {name!r}; keep one")
     if has_needed(found, options):
         return
-    shown = ", ".join(map(_shown, found[:40])) + (", ..." if len(found) > 40 else "")
     raise CatalogError(
         f"{path}: needs the columns {options.video_id!r}, {options.uri!r} and "
-        f"{options.hashtags!r} or {options.caption!r}; found: {shown or 'none'}. "
+        f"{options.hashtags!r} or {options.caption!r}; found: {show_names(found)}. "
         'Name yours with SET="match.uri=url match.hashtags=tags ..."'
     )
+
+
+def show_names(names: Sequence[str]) -> str:
+    """Names of columns for a message, the first 40 of them."""
+    return ", ".join(map(_shown, names[:40])) + (", ..." if len(names) > 40 else "") or "none"
 
 
 def _shown(name: str) -> str:
@@ -109,10 +158,14 @@ def _shown(name: str) -> str:
     return cut if cut.isprintable() else ascii(cut)
 
 
-def has_needed(found: list[str], options: MatchOptions) -> bool:
+def has_needed(found: Collection[str], options: MatchOptions) -> bool:
     """Whether the columns that we cannot do without are among those found."""
-    tags = options.hashtags in found or options.caption in found
-    return options.video_id in found and options.uri in found and tags
+    return has_ids(found, options) and (options.hashtags in found or options.caption in found)
+
+
+def has_ids(found: Collection[str], options: MatchOptions) -> bool:
+    """Whether those are that every single row must fill."""
+    return options.video_id in found and options.uri in found
 
 
 def check_types(path: str, schema: pa.Schema, options: MatchOptions) -> None:
@@ -137,8 +190,21 @@ def _mark(why: NDArray[np.int8], rows: Mask, reason: int) -> None:
 
 
 def _missing(texts: pa.StringArray) -> Mask:
-    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
-    return to_mask(pc.fill_null(blank, True))
+    return to_mask(pc.fill_null(pc.equal(texts, ""), True))
+
+
+def _trim(texts: pa.StringArray) -> pa.StringArray:
+    """The texts without white space around them; what is ASCII goes the way that is fast."""
+    is_ascii = pc.string_is_ascii(texts)
+    trimmed = pc.ascii_trim_whitespace(texts)
+    if pc.all(is_ascii).as_py() in (True, None):
+        return trimmed
+    return pc.if_else(is_ascii, trimmed, pc.utf8_trim_whitespace(texts))
+
+
+def _unreadable(where: tuple[str, int | None], reason: str) -> UnreadableRow:
+    path, line = where
+    return UnreadableRow(printable(path), line, reason)
 
 
 def _hashtags(columns: Mapping[str, pa.Array], rows: int) -> tuple[pa.ListArray, Mask, Mask]:

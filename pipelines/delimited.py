@@ -13,9 +13,12 @@ from pipelines.columns import (
     BATCH_ROWS,
     CatalogBatch,
     CatalogError,
+    Found,
+    asks_length,
     check_names,
     column_names,
     conform,
+    find_columns,
     has_needed,
 )
 from pipelines.options import MatchOptions
@@ -38,14 +41,16 @@ class Header:
 def read_delimited(
     path: str, kind: str, options: MatchOptions, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[CatalogBatch]:
-    """The table's rows, one batch per 32,768 records or per block.
+    """The table's rows, one batch per 32,768 records or per block; none of an empty file.
 
     Raises:
         CatalogError: its header cannot be read, or lacks a column that we need.
         OSError, EOFError, zlib.error: it cannot be read (on).
     """
     header = read_header(path, kind, options)
-    check_names(path, list(header.names), options)
+    if not header.names:
+        return
+    check_names(path, header.names, options)
     splitter = RecordSplitter(header.delimiter, len(header.names))
     is_header = True
     for block in read_blocks(path, splitter, block_bytes):
@@ -67,7 +72,7 @@ def read_header(path: str, kind: str, options: MatchOptions) -> Header:
     delimiters = [bytes([delimiter]) for delimiter in _DELIMITERS[kind]]
     for delimiter in delimiters:
         names = _header_names(path, delimiter)
-        if names is not None and has_needed(list(names), options):
+        if names is not None and has_needed(names, options):
             return Header(names, delimiter)
     names = _header_names(path, delimiters[0])
     if names is None:
@@ -75,14 +80,16 @@ def read_header(path: str, kind: str, options: MatchOptions) -> Header:
     return Header(names, delimiters[0])
 
 
-def check_header(path: str, kind: str, options: MatchOptions) -> None:
-    """Refuse a table without the columns that we need; one without rows is fine.
+def check_header(path: str, kind: str, options: MatchOptions) -> Found:
+    """The table's columns; refused is one without those that we need, but not an empty file.
 
     Raises:
         CatalogError: says what is missing.
     """
     header = read_header(path, kind, options)
-    check_names(path, list(header.names), options)
+    if header.names:
+        check_names(path, header.names, options)
+    return find_columns(header.names, options)
 
 
 def _header_names(path: str, delimiter: bytes) -> tuple[str, ...] | None:
@@ -117,7 +124,13 @@ def _read_rows(
     index = pa.array(places, mask=places < 0) if refused else None
     arrays = {name: array.take(index) if refused else array for name, array in columns.items()}
     lines = block.lines[records]
-    return conform(arrays, len(records), lambda row: (path, int(lines[row])), refused)
+    return conform(
+        arrays,
+        len(records),
+        lambda row: (path, int(lines[row])),
+        refused,
+        needs_length=asks_length(options),
+    )
 
 
 def _refusals(block: Block, records: NDArray[np.int64], columns: int) -> Iterator[tuple[int, str]]:

@@ -1,11 +1,10 @@
 """JSON objects, one a line or one a file -> catalog rows, those of yt-dlp by its own names."""
 
-import contextlib
 import itertools
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,18 @@ import pyarrow as pa
 from pipelines.blocks import BLOCK_BYTES, RECORD_BYTES, Block, Lines, open_text, read_blocks
 from pipelines.columns import (
     BATCH_ROWS,
-    NO_LIST,
+    NO_LENGTH,
     CatalogBatch,
     CatalogError,
+    Found,
     Place,
+    asks_length,
     check_names,
     column_names,
     conform,
-    has_needed,
+    has_ids,
 )
+from pipelines.json_columns import hashtag_columns, text_column
 from pipelines.options import MatchOptions
 
 # So that not even the longest texts of one batch reach the 2 GiB of an Arrow array.
@@ -34,13 +36,12 @@ _YTDLP = {
     "video_id": ("id",),
     "uri": ("webpage_url", "original_url", "url"),
     "hashtags": ("tags",),
+    "caption": ("title", "description"),
     "uploader": ("uploader", "channel", "uploader_id"),
     "licence": ("license",),
     "duration_s": ("duration",),
 }
 _YTDLP_LISTS = ("playlist", "multi_video")
-# What the APIs of TikTok, Twitter and YouTube call the text of a hashtag.
-_HASHTAG_KEYS = ("name", "text", "title", "hashtagName")
 _DECODER = json.JSONDecoder()
 
 Record = dict[str, Any]
@@ -75,8 +76,10 @@ def read_info_files(paths: Sequence[str], options: MatchOptions) -> Iterator[Cat
         yield _conform([record for _, record in kept], options, _in_file(places))
 
 
-def check_keys(path: str, options: MatchOptions) -> None:
-    """Refuse a file whose first objects lack a key that we need.
+def check_keys(path: str, options: MatchOptions) -> Found:
+    """The keys of a file's first objects; refused is one where no object has an id, or a URI.
+
+    Other keys may come later, and a file without lines is one without rows.
 
     Raises:
         CatalogError: names what is wanted and what was found, or says that there are no objects.
@@ -91,9 +94,16 @@ def check_keys(path: str, options: MatchOptions) -> None:
         )
     keys = list(dict.fromkeys(key for record in records for key in record))
     ytdlp = next((record for record in records if _is_ytdlp(record)), None)
-    if ytdlp is not None and has_needed(list(_from_ytdlp(ytdlp, options)), options):
-        return
-    check_names(path, keys, options)
+    known = has_ids(keys, options) or has_ids(_renamed(ytdlp, options), options)
+    if head and not known:
+        check_names(path, keys, options)
+    return Found(tuple(keys), whole=False)
+
+
+def find_keys(path: str) -> Found:
+    """The keys of an info file, as an example of what such files have."""
+    record = _load_info(path)
+    return Found(tuple(record) if isinstance(record, dict) else (), whole=False)
 
 
 def parse_object(text: bytes) -> Record | str:
@@ -144,6 +154,13 @@ def _parse_line(line: bytes) -> Record | str | None:
 
 def _read_info(path: str, options: MatchOptions) -> Record | str | None:
     """What we need of the file's object, or why it is none; None for a playlist."""
+    record = _load_info(path)
+    if isinstance(record, str):
+        return record
+    return None if record.get("_type") in _YTDLP_LISTS else _from_ytdlp(record, options)
+
+
+def _load_info(path: str) -> Record | str:
     try:
         with open_text(path) as stream:
             text = stream.read(RECORD_BYTES + 1)
@@ -151,10 +168,7 @@ def _read_info(path: str, options: MatchOptions) -> Record | str | None:
         return f"cannot be read: {error}"
     if len(text) > RECORD_BYTES:
         return f"longer than {RECORD_BYTES >> 20} MiB"
-    record = parse_object(text.removeprefix(b"\xef\xbb\xbf"))
-    if isinstance(record, str):
-        return record
-    return None if record.get("_type") in _YTDLP_LISTS else _from_ytdlp(record, options)
+    return parse_object(text.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _is_ytdlp(record: Record) -> bool:
@@ -174,13 +188,16 @@ def _renamed(record: Record | str | None, options: MatchOptions) -> Record:
 
 def _from_ytdlp(record: Record, options: MatchOptions) -> Record:
     """The record under the user's names: what they name is there, or else is yt-dlp's own."""
-    renamed = {}
+    renamed: Record = {}
     for field, name in column_names(options).items():
+        own = _YTDLP[field] if name == _DEFAULTS[field] else ()
         value = record.get(name)
-        if value is None and name == _DEFAULTS[field]:
-            value = _caption(record) if field == "caption" else _first(record, _YTDLP[field])
+        if value is None and own:
+            value = _caption(record) if field == "caption" else _first(record, own)
         if value is not None:
             renamed[name] = value
+        elif any(key in record for key in (name, *own)):
+            renamed.setdefault(name, None)
     return renamed
 
 
@@ -189,7 +206,7 @@ def _first(record: Record, keys: Sequence[str]) -> Any:
 
 
 def _caption(record: Record) -> str | None:
-    texts = [record.get("title"), record.get("description")]
+    texts = [record.get(key) for key in _YTDLP["caption"]]
     return "\n".join(text for text in texts if isinstance(text, str) and text) or None
 
 
@@ -208,64 +225,23 @@ def _conform(
     objects = [_renamed(record, options) for record in records]
     columns: dict[str, pa.Array] = {}
     reasons: dict[int, str] = {}
+    seen: dict[str, int] = {}
     for field, name in column_names(options).items():
         values = [record.get(name) for record in objects]
+        seen[field] = len(values)
+        if None in values:
+            seen[field] = sum(name in record for record in objects)
         if field == "hashtags":
-            columns |= _hashtag_columns(values, reasons)
+            columns |= hashtag_columns(values, reasons)
         else:
-            columns[field] = _text_column(field, values, reasons)
-    return conform(columns, len(records), place, reasons | refused)
+            columns[field] = text_column(values, reasons, _refusal(field, options))
+    given = reasons | refused
+    batch = conform(columns, len(records), place, given, needs_length=asks_length(options))
+    return replace(batch, seen=seen)
 
 
-def _text_column(field: str, values: list[Any], reasons: dict[int, str]) -> pa.Array:
-    """The values as text; an id or URI that is a list, an object or a truth value is refused."""
-    try:
-        return pa.array(values, pa.string())
-    except (pa.ArrowException, UnicodeEncodeError):
-        texts = [_text(value) for value in values]
-    for row, (value, text) in enumerate(zip(values, texts, strict=True)):
-        if field in ("video_id", "uri") and text is None and isinstance(value, list | dict | bool):
-            reasons.setdefault(row, f"{field} is no text")
-    return pa.array(texts, pa.binary())
-
-
-def _hashtag_columns(values: list[Any], reasons: dict[int, str]) -> Mapping[str, pa.Array]:
-    """The lists of hashtags, and beside them the texts of the records that have a text instead."""
-    # Arrow would take a text for the list of its letters.
-    if {list, type(None)}.issuperset(map(type, values)):
-        with contextlib.suppress(pa.ArrowException, UnicodeEncodeError):
-            return {"hashtags": pa.array(values, pa.list_(pa.string()))}
-    lists = [_entries(value) if isinstance(value, list) else None for value in values]
-    texts = [_text(value) for value in values]
-    for row, value in enumerate(values):
-        if not _is_null(value) and lists[row] is None and texts[row] is None:
-            reasons.setdefault(row, NO_LIST)
-    return {
-        "hashtags": pa.array(lists, pa.list_(pa.binary())),
-        "hashtag_texts": pa.array(texts, pa.binary()),
-    }
-
-
-def _entries(values: list[Any]) -> list[bytes] | None:
-    """The hashtags of a list; None if an entry is none."""
-    entries = [_entry(value) for value in values if not _is_null(value)]
-    return None if None in entries else [entry for entry in entries if entry is not None]
-
-
-def _entry(value: Any) -> bytes | None:
-    if isinstance(value, dict):
-        value = next((value[key] for key in _HASHTAG_KEYS if isinstance(value.get(key), str)), None)
-    return _text(value)
-
-
-def _text(value: Any) -> bytes | None:
-    """A text or a number as bytes; those of a lone surrogate are no UTF-8, which tells it."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value).encode() if is_number and not _is_null(value) else None
-
-
-def _is_null(value: Any) -> bool:
-    """Whether the value is null, or NaN, which pandas writes for it."""
-    return value is None or value != value
+def _refusal(field: str, options: MatchOptions) -> str | None:
+    """Why a row is unreadable in which the field is a list, an object or a truth value."""
+    if field == "duration_s":
+        return NO_LENGTH if asks_length(options) else None
+    return f"{field} is no text" if field in ("video_id", "uri") else None

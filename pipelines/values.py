@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 _NUMBER = r"^\s*[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,2})?\s*$"
-_EXACT_FLOAT = 2.0**53
+EXACT_FLOAT = 2.0**53
+_HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint8).reshape(
+    256, 2
+)
+# Where the 32 digits of a UUID stand among its 36 characters.
+_UUID_DIGITS = [place for place in range(36) if place not in (8, 13, 18, 23)]
 
 
 def to_texts(array: pa.Array | None, rows: int) -> tuple[pa.StringArray, Mask]:
     """The values as text, and which of them are not UTF-8; null for those and for odd types."""
     none = np.zeros(rows, np.bool_)
-    array = _plain(array)
+    array = plain(array)
     if array is None or not is_textual(array.type):
         return pa.nulls(rows, pa.string()), none
     if pa.types.is_floating(array.type):
         return _float_text(array), none
-    if not _is_bytes(array.type):
+    if not is_bytes(array.type):
         return array.cast(pa.string()), none
     # By way of binary: Parquet's strings come unchecked, and only this cast looks at the bytes.
     raw = array.cast(pa.binary())
@@ -36,7 +41,7 @@ def to_texts(array: pa.Array | None, rows: int) -> tuple[pa.StringArray, Mask]:
 def to_lists(array: pa.Array | None, rows: int) -> tuple[pa.ListArray, Mask]:
     """The lists, null entries left out, and which of them hold an entry that is not UTF-8."""
     broken = np.zeros(rows, np.bool_)
-    array = _plain(array)
+    array = plain(array)
     if array is None:
         return pa.nulls(rows, pa.list_(pa.string())), broken
     # Of every type of list, also over a null that hides entries, flatten() goes with the lengths.
@@ -54,10 +59,10 @@ def to_lists(array: pa.Array | None, rows: int) -> tuple[pa.ListArray, Mask]:
 
 def to_numbers(array: pa.Array | None, rows: int) -> pa.DoubleArray:
     """The values as finite numbers; null for those that are none."""
-    array = _plain(array)
+    array = plain(array)
     if array is None or not is_textual(array.type):
         return pa.nulls(rows, pa.float64())
-    if _is_bytes(array.type):
+    if is_bytes(array.type):
         texts, _ = to_texts(array, rows)
         array = pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, None)
         array = pc.utf8_ltrim(pc.utf8_trim_whitespace(array), "+")
@@ -82,7 +87,30 @@ def is_textual(kind: pa.DataType) -> bool:
     """Whether values of this type can be written as text."""
     kind = _plain_type(kind)
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    return _is_bytes(kind) or any(test(kind) for test in numeric)
+    return is_bytes(kind) or any(test(kind) for test in numeric)
+
+
+def plain(array: pa.Array | None) -> pa.Array | None:
+    """The array without a dictionary and without an extension type; a UUID is its text."""
+    if isinstance(array, pa.ExtensionArray):
+        array = _uuid_texts(array.storage) if array.type == pa.uuid() else array.storage
+    if isinstance(array, pa.DictionaryArray):
+        array = array.dictionary_decode()
+    return array
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether values of this type are texts, or bytes that may be."""
+    tests = (
+        pa.types.is_string,
+        pa.types.is_binary,
+        pa.types.is_large_string,
+        pa.types.is_large_binary,
+        pa.types.is_string_view,
+        pa.types.is_binary_view,
+        pa.types.is_fixed_size_binary,
+    )
+    return any(test(kind) for test in tests)
 
 
 def to_mask(array: pa.BooleanArray) -> Mask:
@@ -95,10 +123,24 @@ def _float_text(array: pa.Array) -> pa.StringArray:
     """Numbers as text; whole ones without a point or exponent, as ids that were once integers."""
     values = array.cast(pa.float64())
     values = pc.if_else(pc.is_nan(values), None, values)
-    exact = pc.less(pc.abs(values), _EXACT_FLOAT)
+    exact = pc.less(pc.abs(values), EXACT_FLOAT)
     whole = pc.and_(pc.equal(pc.floor(values), values), exact)
     integers = pc.if_else(whole, values, None).cast(pa.int64()).cast(pa.string())
     return pc.coalesce(integers, values.cast(pa.string()))
+
+
+def _uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.StringArray:
+    """UUIDs in their usual form, of an array of their 16 bytes."""
+    count = len(stored)
+    if stored.null_count == count:
+        return pa.nulls(count, pa.string())
+    raw = np.frombuffer(stored.buffers()[1], np.uint8, 16 * count, 16 * stored.offset)
+    texts = np.full((count, 36), ord("-"), np.uint8)
+    texts[:, _UUID_DIGITS] = _HEX[raw].reshape(count, 32)
+    written = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(36), count, [None, pa.py_buffer(texts)]
+    )
+    return pc.if_else(stored.is_valid(), written.cast(pa.binary()).cast(pa.string()), None)
 
 
 def _utf8(value: bytes | None) -> str | None:
@@ -108,29 +150,7 @@ def _utf8(value: bytes | None) -> str | None:
         return None
 
 
-def _plain(array: pa.Array | None) -> pa.Array | None:
-    """The array without a dictionary and without an extension type over its storage."""
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if isinstance(array, pa.DictionaryArray):
-        array = array.dictionary_decode()
-    return array
-
-
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    tests = (
-        pa.types.is_string,
-        pa.types.is_binary,
-        pa.types.is_large_string,
-        pa.types.is_large_binary,
-        pa.types.is_string_view,
-        pa.types.is_binary_view,
-        pa.types.is_fixed_size_binary,
-    )
-    return any(test(kind) for test in tests)

@@ -11,12 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.blocks import BLOCK_BYTES, Block, Lines, read_blocks
-from pipelines.columns import BATCH_ROWS, CatalogBatch, conform
+from pipelines.columns import BATCH_ROWS, CatalogBatch, Found, column_names, conform
+from pipelines.options import MatchOptions
 
 # Columns of the release with 23; the one with 25 has a line number before the id and a hash behind.
 _COLUMNS = 23
 _SHIFT = 2
 _ID, _USER, _NICKNAME, _TITLE, _DESCRIPTION, _TAGS, _DOWNLOAD, _LICENCE = 0, 1, 2, 6, 7, 8, 14, 15
+
+_TEXTS = ("video_id", "uri", "caption", "uploader", "licence")
+_FIELDS = (*_TEXTS, "hashtags")
 
 Row = dict[str, bytes | list[bytes]]
 
@@ -47,6 +51,12 @@ def is_yfcc(path: str) -> bool:
     block = next(read_blocks(path, Lines(), 1 << 16), None)
     fields = _line(block, 0).split(b"\t") if block else []
     return len(fields) in (_COLUMNS, _COLUMNS + _SHIFT) and fields[-1] in (b"0", b"1")
+
+
+def find_fields(options: MatchOptions) -> Found:
+    """What the metadata has: no column has a name, so none is found by another than ours."""
+    fields = {field for field, name in column_names(options).items() if name == field}
+    return Found(_FIELDS, frozenset(fields & set(_FIELDS)))
 
 
 def parse_row(line: bytes) -> Row | str:
@@ -90,8 +100,7 @@ def _read_rows(path: str, block: Block, rows: np.ndarray) -> CatalogBatch:
         parsed.append({} if isinstance(found, str) else found)
         if isinstance(found, str):
             refused[place] = found
-    fields = ("video_id", "uri", "caption", "uploader", "licence")
-    columns = {name: pa.array([row.get(name) for row in parsed], pa.binary()) for name in fields}
+    columns = {name: pa.array([row.get(name) for row in parsed], pa.binary()) for name in _TEXTS}
     tags = pa.array([row.get("hashtags") for row in parsed], pa.list_(pa.binary()))
     columns["hashtags"] = tags
     return conform(columns, len(kept), lambda row: (path, int(block.lines[kept[row]])), refused)

@@ -94,6 +94,7 @@ def test_folding_twice_changes_nothing_for_any_character() -> None:
             '["Fishing", "#lake", 2020, "catching a fish"]',
             ("Fishing", "lake", "2020", "catching a fish"),
         ),
+        ('["yoga", null, 7]', ("yoga", "7")),
         ("['fishing', 'lake life']", ("fishing", "lake life")),
         ("{fishing,lake}", ("fishing", "lake")),
         ('fishing|"lake life"|"x"', ("fishing", "lake life", "x")),
@@ -107,7 +108,7 @@ def test_a_column_of_hashtags_is_split(text: str, hashtags: tuple[str, ...]) -> 
     assert split_hashtag_field(text) == hashtags
 
 
-@pytest.mark.parametrize("text", ['[{"name": "fishing"}]', "[null]", '[["a"]]'])
+@pytest.mark.parametrize("text", ['[{"name": "fishing"}]', "[true, {}]", '[["a"]]'])
 def test_a_list_of_something_else_is_refused(text: str) -> None:
     with pytest.raises(HashtagError, match="may hold only strings"):
         split_hashtag_field(text)

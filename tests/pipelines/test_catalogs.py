@@ -18,6 +18,7 @@ from pipelines.catalogs import (
     list_units,
     read_unit,
 )
+from pipelines.columns import Found
 from pipelines.options import MatchOptions
 
 DEFAULT = MatchOptions()
@@ -178,11 +179,69 @@ def test_a_missing_column_is_named_with_those_found(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["catalog.parquet", "catalog.jsonl", "catalog.csv", "c.tsv.gz"])
-def test_an_empty_file_is_no_catalog(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(CatalogError, match=r"cannot be read as parquet|found: none"):
-        read(tmp_path / name)
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.tsv", "x.tsv.gz", "x.csv.zst"])
+@pytest.mark.parametrize("text", [b"", b"\n\n"])
+def test_an_empty_file_of_text_is_one_without_rows(tmp_path: Path, name: str, text: bytes) -> None:
+    with pa.output_stream(tmp_path / name) as stream:
+        stream.write(text)
+    (tmp_path / "good.csv").write_text(CSV)
+    assert read(tmp_path)[0] == [ROW]
+
+
+def test_an_empty_file_is_no_parquet_file(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"")
+    with pytest.raises(CatalogError, match="cannot be read as parquet"):
+        read(tmp_path)
+
+
+def test_a_file_tells_its_columns_before_it_is_read(tmp_path: Path) -> None:
+    options = MatchOptions(uploader="owner", licence="terms")
+    (tmp_path / "a.csv").write_text("video_id,uri,caption,owner\n")
+    (tmp_path / "b.jsonl").write_text('{"video_id": "1", "uri": "u"}\n')
+    (tmp_path / "c.info.json").write_text('{"id": "1", "title": "t"}')
+    (tmp_path / "yfcc100m_dataset").write_text("")
+    found = {
+        os.path.basename(unit.path): check_columns(unit, options)
+        for unit in list_units(str(tmp_path), options)
+    }
+    ids = {"video_id", "uri", "caption"}
+    assert found == {
+        "a.csv": Found(("video_id", "uri", "caption", "owner"), frozenset(ids | {"uploader"})),
+        "b.jsonl": Found(("video_id", "uri"), whole=False),
+        "c.info.json": Found(("id", "title"), whole=False),
+        "yfcc100m_dataset": Found(
+            ("video_id", "uri", "caption", "uploader", "licence", "hashtags"),
+            frozenset(ids | {"hashtags"}),
+        ),
+    }
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.zst", "csv.gz", "jsonl", "info.json", "parquet"])
+def test_a_name_that_is_not_utf8_is_read_and_told_in_ascii(tmp_path: Path, form: str) -> None:
+    # A folder's listing gives such a name with the byte as a lone surrogate.
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9." + form.encode())
+    text = {"csv": CSV, "jsonl": '{"video_id": 1, "uri": "u", "caption": "c"}\nx\n'}
+    if form == "parquet":
+        table = pa.table({"video_id": ["1", None], "uri": ["u", "u"], "caption": ["c", "c"]})
+        with open(path, "wb") as stream:
+            pq.write_table(table, stream)
+    elif form == "csv.zst":
+        with open(path, "wb") as stream, pa.CompressedOutputStream(stream, "zstd") as packed:
+            packed.write(CSV.encode())
+    elif form == "csv.gz":
+        Path(path).write_bytes(gzip.compress(CSV.encode()))
+    else:
+        Path(path).write_text(text.get(form, "no json"))
+    rows, unreadable = read(tmp_path)
+    assert rows == ([] if form == "info.json" else [ROW])
+    assert [row.path for row in unreadable] == [f"{tmp_path}/caf\\xe9.{form}"]
+
+
+def test_an_error_names_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv")).write_text("a,b\n")
+    with pytest.raises(CatalogError) as caught:
+        read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/caf\\xe9.csv: needs the columns")
 
 
 def test_a_parquet_file_without_rows_is_a_catalog_without_rows(tmp_path: Path) -> None:

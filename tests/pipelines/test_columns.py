@@ -1,7 +1,7 @@
 import pyarrow as pa
 
 from formats.tables import CatalogRow, UnreadableRow, from_batch, schema_of
-from pipelines.columns import conform
+from pipelines.columns import CatalogError, conform, printable
 
 
 def place(row: int) -> tuple[str, int | None]:
@@ -37,6 +37,32 @@ def test_lists_and_texts_of_hashtags_come_together() -> None:
     }
     lists = conform(columns, 3, place).rows.column("hashtags")
     assert lists.to_pylist() == [["a b"], ["a", "b"], None]
+
+
+def test_white_space_around_what_names_a_post_goes_row_by_row() -> None:
+    spaces = [" a ", "\tb\n", "\u3000c\u00a0", "\u00e9 ", None, "d e"]
+    names = ["a", "b", "c", "\u00e9", None, "d e"]
+    columns = {name: pa.array(spaces) for name in ("caption", "uploader", "licence")}
+    ids = {name: pa.array([text or " x" for text in spaces]) for name in ("video_id", "uri")}
+    rows = conform(columns | ids, 6, place).rows
+    assert rows.column("caption").to_pylist() == spaces
+    assert rows.column("uploader").to_pylist() == rows.column("licence").to_pylist() == names
+    assert rows.column("uri").to_pylist() == [name or "x" for name in names]
+    assert rows.column("uri") == rows.column("video_id")
+
+
+def test_a_duration_that_is_none_is_a_reason_only_if_it_is_needed() -> None:
+    texts = pa.array(["1", "2", "3"])
+    columns = {"video_id": texts, "uri": texts, "duration_s": pa.array(["soon", "1:00", ""])}
+    assert conform(columns, 3, place).rows.column("duration_s").to_pylist() == [None, 60, None]
+    batch = conform(columns, 3, place, needs_length=True)
+    assert batch.rows.column("duration_s").to_pylist() == [60, None]
+    assert batch.unreadable == (UnreadableRow("x.csv", 10, "duration is no length"),)
+
+
+def test_a_name_that_is_not_utf8_is_written_in_ascii() -> None:
+    assert printable("caf\udce9/\u00e9.csv") == "caf\\xe9/\u00e9.csv"
+    assert str(CatalogError("caf\udce9: x")) == "caf\\xe9: x"
 
 
 def test_no_rows_are_a_batch_of_none() -> None:

@@ -216,7 +216,6 @@ def test_real_info_files_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "found: none"),
         ('[{"video_id": "1"}]', "write one object a line (.jsonl), not one list"),
         ('{\n "video_id": "1"\n}\n', "write one object a line (.jsonl), not one list"),
         ('{"id": "1"}\n{"url": "u"}\n', "found: id, url. Name yours"),
@@ -230,6 +229,61 @@ def test_a_file_without_the_keys_we_need_is_refused(
     with pytest.raises(CatalogError) as caught:
         check_keys(str(path), DEFAULT)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", json.dumps(post()) + "\n"])
+def test_a_file_without_objects_or_with_later_hashtags_is_not_refused(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(text)
+    assert not check_keys(str(path), DEFAULT).whole
+
+
+def test_hashtags_may_first_come_after_a_hundred_objects(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    lines = [json.dumps(post())] * 100 + [json.dumps(post(hashtags=["a"]))]
+    rows, _ = read(path, "\n".join(lines))
+    check_keys(str(path), DEFAULT)
+    assert rows[-1].hashtags == ("a",)
+
+
+def test_how_many_objects_have_a_key_is_told(tmp_path: Path) -> None:
+    objects = [post(caption=None), post(uploader="a", caption="c"), YTDLP | {"license": None}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, objects)) + "\nno json\n")
+    (batch,) = read_jsonl(str(path), DEFAULT)
+    assert batch.seen == {
+        "video_id": 3,
+        "uri": 3,
+        "hashtags": 1,
+        "caption": 3,
+        "uploader": 2,
+        "licence": 1,
+        "duration_s": 1,
+    }
+
+
+def test_whole_numbers_are_texts_without_a_point(tmp_path: Path) -> None:
+    rows, _ = read_objects(
+        tmp_path, post(video_id=1.0, hashtags=[2.0, 2.5]), post(video_id=1e300, duration_s=-0.0)
+    )
+    assert [(row.video_id, row.hashtags, row.duration_s) for row in rows] == [
+        ("1", ("2", "2.5"), None),
+        ("1e+300", None, 0.0),
+    ]
+
+
+def test_a_duration_that_is_none_makes_the_row_unreadable_if_rows_are_chosen_by_it(
+    tmp_path: Path,
+) -> None:
+    values = ["soon", True, {"s": 1}, [1], float("inf"), None, float("nan"), "0:10:00", 600, "9 s"]
+    text = "\n".join(json.dumps(post(duration_s=value)) for value in values)
+    rows, unreadable = read(tmp_path / "x.jsonl", text, MatchOptions(max_duration_s=1000))
+    assert [row.duration_s for row in rows] == [None, None, 600, 600, 9]
+    assert unreadable == [(line, "duration is no length") for line in range(1, 6)]
+    rows, unreadable = read(tmp_path / "x.jsonl", text)
+    assert ([row.duration_s for row in rows[:5]], unreadable) == ([None] * 5, [])
 
 
 def test_keys_may_come_after_broken_lines(tmp_path: Path) -> None:

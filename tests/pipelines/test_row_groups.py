@@ -69,6 +69,12 @@ def test_lists_of_one_length_are_lists(tmp_path: Path) -> None:
         (pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
         (pa.array([b"a", b"b"]), ["a", "b"]),
         (pa.array([b"a", b"b"], pa.binary(1)), ["a", "b"]),
+        (
+            pa.ExtensionArray.from_storage(
+                pa.uuid(), pa.array([bytes(16), bytes(range(16))], pa.binary(16))
+            ),
+            ["00000000-0000-0000-0000-000000000000", "00010203-0405-0607-0809-0a0b0c0d0e0f"],
+        ),
     ],
     ids=lambda value: str(getattr(value, "type", "")),
 )
@@ -110,6 +116,8 @@ def test_a_text_of_hashtags_is_split_up_and_an_entry_must_be_utf8(tmp_path: Path
         (pa.array([1, None, 3, 4, 5, 6]), [1.0, None, 3.0, 4.0, 5.0, 6.0]),
         (pa.array([float("nan"), float("inf"), 1, 2, 3, 4.5]), [None, None, 1.0, 2.0, 3.0, 4.5]),
         (pa.array([Decimal("2.5")] * 6), [2.5] * 6),
+        (pa.array([90_500, None] * 3, pa.duration("ms")), [90.5, None] * 3),
+        (pa.array([90_500_000] * 6, pa.time64("us")), [90.5] * 6),
         (pa.array([True] * 6), [None] * 6),
         (pa.array([{"a": 1}] * 6), [None] * 6),
     ],

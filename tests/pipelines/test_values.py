@@ -1,3 +1,5 @@
+import uuid
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -76,6 +78,19 @@ def test_numbers_are_read_out_of_texts() -> None:
     )
     expected = [1.5, -0.002, 0.5, *[None] * 6]
     assert to_numbers(array, 9).to_pylist() == expected
+
+
+def test_uuids_are_their_texts_also_in_a_slice_or_a_list() -> None:
+    ids = [uuid.UUID(int=number * 2**120 + 255) for number in range(3)]
+    stored = pa.array([ids[0].bytes, ids[1].bytes, None, ids[2].bytes], pa.binary(16))
+    array = pa.ExtensionArray.from_storage(pa.uuid(), stored)
+    expected = [str(ids[1]), None, str(ids[2])]
+    assert to_texts(array[1:], 3)[0].to_pylist() == expected
+    assert to_texts(array[2:3], 1)[0].to_pylist() == [None]
+    assert to_texts(array[:0], 0)[0].to_pylist() == []
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 4], pa.int32()), array)
+    assert to_lists(lists, 2)[0].to_pylist() == [[str(ids[0]), str(ids[1])], [str(ids[2])]]
+    assert is_textual(pa.uuid())
 
 
 def test_types_are_told_apart_under_a_dictionary_or_an_extension() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from formats.tables import CatalogRow, from_batch
-from pipelines.yfcc import is_yfcc, read_yfcc
+from pipelines.options import MatchOptions
+from pipelines.yfcc import find_fields, is_yfcc, read_yfcc
 
 
 def line(number: int, marker: str = "1", **columns: str) -> str:
@@ -115,3 +116,8 @@ def test_a_line_over_the_limit_is_one_row(tmp_path: Path) -> None:
 def test_the_first_line_tells(tmp_path: Path, text: str, expected: bool) -> None:
     (tmp_path / "x").write_text(text)
     assert is_yfcc(str(tmp_path / "x")) is expected
+
+
+def test_no_column_has_a_name_of_the_users_and_no_row_a_length() -> None:
+    fields = find_fields(MatchOptions(uploader="owner")).fields
+    assert fields == {"video_id", "uri", "hashtags", "caption", "licence"}
