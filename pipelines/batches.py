@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from formats.tables import (
     to_batch,
     write_batches,
 )
+from pipelines.columns import BATCH_ROWS
 
 Row = TypeVar("Row")
 
@@ -94,6 +96,33 @@ def bucket_rows(
         yield from split_by_bucket(batch, buckets)
 
 
+def batches_of(rows: Iterable[object], row_type: type) -> Iterator[pa.RecordBatch]:
+    """Rows as batches of at most `BATCH_ROWS`, which is what they cost in memory at a time."""
+    rest = iter(rows)
+    while taken := list(islice(rest, BATCH_ROWS)):
+        yield to_batch(taken, row_type)
+
+
+class InBatches(beam.DoFn):
+    """A function of an element that yields rows, which are handed over as batches.
+
+    An engine copies every element it is given, and rows would be a million.
+    """
+
+    def __init__(self, function: Callable[..., Iterable[object]], row_type: type) -> None:
+        super().__init__()
+        self._function = function
+        self._row_type = row_type
+
+    def process(self, element: Any, *sides: Any) -> Iterator[pa.RecordBatch]:
+        """The function's rows for one element, side inputs passed on."""
+        return batches_of(self._function(element, *sides), self._row_type)
+
+    def infer_output_type(self, input_type: Any) -> type:
+        """What the batches are, so that they travel by their own coder."""
+        return pa.RecordBatch
+
+
 def rows_of(batches: Iterable[pa.RecordBatch], row_type: type[Row]) -> list[Row]:
     """All rows of a bucket's batches."""
     return [row for batch in batches for row in from_batch(batch, row_type)]
@@ -153,21 +182,22 @@ class WriteTable(beam.PTransform):
 
 
 @dataclass
-class WriteRows(beam.PTransform):
-    """Rows with a row key -> one part per bucket; the same rows give the same bytes."""
+class WriteBatches(beam.PTransform):
+    """Batches with row keys -> one part per bucket; the same rows give the same bytes."""
 
     folder: str
     row_type: type
     buckets: int
     sort_by: tuple[str, ...]
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection[str]:
-        sink = TableSink(self.folder, self.row_type, self.buckets, self.sort_by)
+    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[str]:
         return (
-            rows
-            | "KeyByBucket" >> beam.Map(_with_bucket, self.buckets)
-            | "GroupBuckets" >> beam.GroupByKey()
-            | "Write" >> beam.MapTuple(sink.write_rows)
+            batches
+            | "SplitByBucket"
+            >> beam.FlatMap(split_by_bucket, self.buckets).with_output_types(
+                tuple[int, pa.RecordBatch]
+            )
+            | "WriteBuckets" >> WriteTable(self.folder, self.row_type, self.buckets, self.sort_by)
         )
 
 
@@ -180,10 +210,6 @@ class TableSink:
     buckets: int
     sort_by: tuple[str, ...]
 
-    def write_rows(self, bucket: int, rows: Iterable[object]) -> str:
-        """Write one bucket of rows, sorted, and return its file name."""
-        return self.write(bucket, [to_batch(list(rows), self.row_type)])
-
     def write(self, bucket: int, batches: Iterable[pa.RecordBatch]) -> str:
         """Write one bucket, sorted, and return its file name."""
         schema = schema_of(self.row_type)
@@ -192,10 +218,6 @@ class TableSink:
         path = bucket_file(self.folder, bucket, self.buckets)
         write_batches(path, table.to_batches(), schema)
         return path
-
-
-def _with_bucket(row: Any, buckets: int) -> tuple[int, Any]:
-    return int(row.row_key[:8], 16) % buckets, row
 
 
 @dataclass

@@ -4,8 +4,8 @@ Three passes over the rows: counts by group and by the first digits of the place
 one bin of each group where its quota runs out, the entries themselves; from them the *threshold*,
 the last place that is taken. Whoever has the thresholds then tells row by row.
 
-Memory of one worker: the bins of one group (at most 4,096), then the entries of one bin, 1/4,096 of
-a group; the thresholds are one pair per group that is cut.
+Memory of one worker: the bins of one group, about the square root of its entries (at most 4,096),
+then the entries of one bin, about as many; the thresholds are one pair per group that is cut.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from apache_beam.transforms import combiners
 
 from pipelines.batches import ReadTable
 
-_BIN_DIGITS = 3
+_MAX_BIN_DIGITS = 3
 # Thresholds beyond the first and the last place.
 NOTHING, EVERYTHING = "", "g"
 
@@ -39,6 +39,20 @@ class Quota:
     by_weight: bool = False
     """The prefix whose weights together come nearest to the amount, at least one entry; else that
     many entries exactly, or all if there are fewer."""
+    entries: int = 16**6
+    """About how many the group has: as many bins as entries in a bin cost the least memory."""
+
+    @property
+    def bin_digits(self) -> int:
+        """How many hex digits of a place name its bin.
+
+        >>> [Quota(1, entries=n).bin_digits for n in (1, 100, 5_000, 10**8)]
+        [0, 1, 2, 3]
+        """
+        digits = 0
+        while digits < _MAX_BIN_DIGITS and 256**digits < self.entries:
+            digits += 1
+        return digits
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,8 @@ def count_bins(
     """Yield (group and bin, (entries, weight)), summed over the batch."""
     bins: dict[str, tuple[int, int]] = {}
     for entry in entries(batch, quotas):
-        name = f"{entry.group}\t{entry.place[:_BIN_DIGITS]}"
+        digits = quotas[entry.group].bin_digits
+        name = f"{entry.group}\t{entry.place[:digits]}"
         count, weight = bins.get(name, (0, 0))
         bins[name] = count + 1, weight + entry.weight
     yield from bins.items()

@@ -202,3 +202,14 @@ def test_many_rows_are_counted_exactly(tmp_path: Path) -> None:
     rows = [row for label_id in range(3) for row in videos([2.0] * 40_000, label_id)]
     clips, _ = split(tmp_path, rows, splits=("all",), max_videos=30_001)
     assert sorted(by_label(clips["all"]).values()) == [10_000, 10_000, 10_001]
+
+
+def test_each_split_draws_its_labels_by_the_square_root_of_what_it_holds(tmp_path: Path) -> None:
+    head = videos([3.0] * 500 + [57.0] * 400, label_id=0)
+    tail = videos([3.0] * 60 + [57.0] * 40, label_id=1)
+    clips, _ = split(tmp_path, head + tail, max_videos=200)
+    for name, held in clips.items():
+        counts = by_label(held)
+        draws = {n: sum(c.repeats for c in held if c.label_id == n) for n in counts}
+        assert sum(draws.values()) == pytest.approx(len(held)), name
+        assert draws[0] / draws[1] == pytest.approx((counts[0] / counts[1]) ** 0.5), name
