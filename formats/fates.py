@@ -14,6 +14,7 @@ class Reason(StrEnum):
     GONE = "gone"
     DENIED = "denied"
     OPTED_OUT = "opted_out"
+    ROBOTS = "robots_disallowed"
     BUSY = "busy"
     BROKEN_SERVER = "broken_server"
     REDIRECTS = "redirects"
@@ -21,6 +22,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     ENCODED = "encoded"
     TRUNCATED = "truncated"
+    HOST_FAILING = "host_failing"
     # The bytes.
     EMPTY = "empty"
     NOT_VIDEO = "not_video"

@@ -59,6 +59,10 @@ class MatchRow:
     """The relevant hashtags found, folded, sorted."""
     uploader: str | None = None
     licence: str | None = None
+    merged: tuple[str, ...] = ()
+    """`id:` and `uploader:` of the other catalog rows with this URI, sorted."""
+    taken_down: str | None = None
+    """How it was named (`uri`, `id`, `uploader`); of the rest only key and labels are left then."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class VideoRow:
     row_key: str
     video_id: str
     status: str
-    """`stored`, `rejected` (final) or `retry_later`."""
+    """`stored`, `rejected` (final), `retry_later`, or `taken_down` (bytes and facts are gone)."""
     reason: str | None = None
     part: str | None = None
     """Name of the tar that holds the video, relative to `videos/`."""
@@ -142,6 +146,7 @@ class LabelledRow:
 
     row_key: str
     video_id: str
+    """Empty if it was taken down: the row then only keeps its place, for choices not to move."""
     label_id: int
     labels: tuple[int, ...]
     """All of its labels in the label space, sorted."""

@@ -8,8 +8,10 @@ name does not exist.
 import hashlib
 import io
 import json
+import math
+import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -53,16 +55,25 @@ class Manifest:
     format: int = FORMAT
 
 
+def dataset_id(
+    config_digest: str, split: str, labels: Sequence[str], shards: Iterable[ShardEntry]
+) -> str:
+    """What a split's manifest calls its content: equal ids, equal bytes."""
+    return digest_of(config_digest, split, list(labels), [entry.sha256 for entry in shards])
+
+
+def member_header(name: str, size: int) -> bytes:
+    """The 512 bytes before a file's content in a tar of ours."""
+    return _member(name, size).tobuf(tarfile.USTAR_FORMAT)
+
+
 def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> int:
     """Append a file whose header depends on nothing but its name and size.
 
     Returns:
         The offset of the content's first byte in the tar.
     """
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    info.mode = 0o644
-    tar.addfile(info, io.BytesIO(content))
+    tar.addfile(_member(name, len(content)), io.BytesIO(content))
     # The content is padded to whole 512-byte blocks, the last thing written.
     return tar.offset - -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
@@ -99,22 +110,53 @@ def write_manifest(folder: str, manifest: Manifest) -> None:
 def read_manifest(folder: str) -> Manifest:
     """The manifest of a split's folder.
 
+    Whoever shares a dataset can write into it what they like, so nothing here is taken on trust.
+
     Raises:
         ShardError: there is none (the split is not finished), or it is not one of ours.
     """
     path = Path(folder) / MANIFEST
     try:
-        content = json.loads(path.read_text())
+        if path.is_symlink():
+            raise ValueError("a link to another file")
+        content = json.loads(path.read_text(encoding="utf-8"))
         shards = tuple(ShardEntry(**entry) for entry in content.pop("shards"))
         manifest = Manifest(**{**content, "labels": tuple(content["labels"]), "shards": shards})
+        _check_manifest(manifest)
     except FileNotFoundError as error:
         raise ShardError(f"{path}: not there, so this split was never finished") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ShardError(f"{path}: not a shard manifest: {error}") from error
-    for entry in manifest.shards:
-        if Path(entry.path).name != entry.path:
-            raise ShardError(f"{path}: names a shard outside its own folder: {entry.path!r}")
     return manifest
+
+
+def refuse_unlisted(folder: str, manifest: Manifest) -> None:
+    """Raise ShardError for a tar beside the manifest that it does not name.
+
+    One that a wider run left would be read by whoever lists the folder.
+    """
+    listed = {entry.path for entry in manifest.shards}
+    strange = sorted(path.name for path in Path(folder).glob("*.tar") if path.name not in listed)
+    if strange:
+        raise ShardError(f"{Path(folder) / strange[0]}: not in the manifest; nothing may read it")
+
+
+def check_size(folder: str, entry: ShardEntry) -> str:
+    """The path of a shard that is there, a plain file, and as long as its manifest says.
+
+    Raises:
+        ShardError: it is not; its bytes were not read.
+    """
+    path = Path(folder) / entry.path
+    if path.is_symlink():
+        raise ShardError(f"{path}: a link to another file, which is not read")
+    if not path.is_file():
+        raise ShardError(f"{path}: named by the manifest but not there")
+    if path.stat().st_size != entry.bytes:
+        raise ShardError(f"{path}: {path.stat().st_size} bytes, the manifest says {entry.bytes}")
+    return str(path)
 
 
 def check_shard(folder: str, entry: ShardEntry) -> None:
@@ -123,14 +165,10 @@ def check_shard(folder: str, entry: ShardEntry) -> None:
     Raises:
         ShardError: it is missing, or its size, hash or number of clips differs.
     """
-    path = Path(folder) / entry.path
-    if not path.is_file():
-        raise ShardError(f"{path}: named by the manifest but not there")
-    if path.stat().st_size != entry.bytes:
-        raise ShardError(f"{path}: {path.stat().st_size} bytes, the manifest says {entry.bytes}")
-    if sha256_file(str(path)) != entry.sha256:
+    path = check_size(folder, entry)
+    if sha256_file(path) != entry.sha256:
         raise ShardError(f"{path}: its bytes changed since it was written (SHA-256 differs)")
-    clips = sum(1 for _ in read_shard(str(path)))
+    clips = sum(1 for _ in read_shard(path))
     if clips != entry.clips:
         raise ShardError(f"{path}: {clips} clips, the manifest says {entry.clips}")
 
@@ -150,7 +188,7 @@ def read_shard(path: str) -> Iterator[tuple[str, bytes, dict[str, object]]]:
                 if other is None or other.name != f"{clip_id}.json":
                     raise ShardError(f"{path}: clip {clip_id} has no json")
                 yield clip_id, content, json.loads(_content(tar, other, ".json")[1])
-    except (tarfile.TarError, ValueError, EOFError) as error:
+    except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
         raise ShardError(f"{path}: cannot be read: {error}") from error
 
 
@@ -169,8 +207,50 @@ def digest_of(*values: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = 0o644
+    return info
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """Raise ValueError for a value that no manifest of ours can have."""
+    for entry in manifest.shards:
+        _check_entry(entry)
+    texts = (manifest.dataset_id, manifest.split, manifest.config_digest, *manifest.labels)
+    counts = (manifest.clips, manifest.videos)
+    checks = {
+        "ids and labels that are text": all(isinstance(text, str) for text in texts),
+        "counts of 0 or more": all(map(_is_count, counts)),
+        "minutes of 0 or more": type(manifest.minutes) in (int, float)
+        and 0 <= manifest.minutes < math.inf,
+        f"format {FORMAT}": manifest.format == FORMAT,
+        "every shard once": len({e.path for e in manifest.shards}) == len(manifest.shards),
+    }
+    for wanted, holds in checks.items():
+        if not holds:
+            raise ValueError(f"it must have {wanted}")
+
+
+def _check_entry(entry: ShardEntry) -> None:
+    if not isinstance(entry.path, str) or not re.fullmatch(r"[^/\\\0]+", entry.path):
+        raise ValueError(f"it names a shard outside its own folder: {entry.path!r}")
+    if entry.path.startswith("."):
+        raise ValueError(f"it names a shard outside its own folder, or hidden: {entry.path!r}")
+    if not (_is_count(entry.clips) and _is_count(entry.bytes)):
+        raise ValueError(f"shard {entry.path!r} must have clips and bytes of 0 or more")
+    if not isinstance(entry.sha256, str):
+        raise ValueError(f"shard {entry.path!r} has no SHA-256")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, *suffixes: str) -> tuple[str, bytes]:
-    file = tar.extractfile(member) if member.isreg() else None
+    # A sparse member may claim terabytes that no file holds.
+    file = tar.extractfile(member) if member.isreg() and not member.issparse() else None
     suffix = Path(member.name).suffix
     if file is None or suffix not in suffixes:
         wanted = " or ".join(suffixes)

@@ -6,11 +6,15 @@ the rows and their order alone (under one version of pyarrow).
 
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from formats.fates import Fate as Fate
@@ -92,6 +96,46 @@ def read_rows(path: str, row_type: type[Row]) -> Iterator[Row]:
         yield from from_batch(batch, row_type)
 
 
+def change_rows(
+    path: str, row_type: type[Row], keys: Collection[str], change: Callable[[Row], Row | None]
+) -> bool:
+    """Replace the rows of these row keys (None: take them out); return whether any was changed.
+
+    A table of none of them is not touched, and one without a row left is deleted. Row groups stay
+    as they are, so that the same rows are the same bytes; one of them is in memory at a time.
+
+    Raises:
+        TableError: the file is missing, is no Parquet file or lacks a column.
+    """
+    wanted, schema = pa.array(sorted(keys), pa.string()), schema_of(row_type)
+    narrow = pa.schema([schema.field("row_key")])
+    if not any(
+        pc.any(pc.is_in(batch.column("row_key"), wanted)).as_py()
+        for batch in read_batches(path, narrow)
+    ):
+        return False
+    counts = Counter[str]()
+
+    def changed() -> Iterator[pa.RecordBatch]:
+        for group in _row_groups(path, schema):
+            before = list(from_batch(group, row_type))
+            after = [change(row) if row.row_key in keys else row for row in before]  # type: ignore[attr-defined]
+            kept = [row for row in after if row is not None]
+            counts["changed"] += before != kept
+            counts["kept"] += len(kept)
+            if kept:
+                yield to_batch(kept, row_type)
+
+    # Twice, for most calls change nothing, and a file that stays shall be the file that it was.
+    for _ in changed():
+        pass
+    if counts["changed"] and not counts["kept"]:
+        Path(path).unlink()
+    elif counts["changed"]:
+        write_batches(path, changed(), schema)
+    return counts["changed"] > 0
+
+
 def count_rows(path: str) -> int:
     """How many rows a Parquet file holds, from its footer.
 
@@ -110,13 +154,25 @@ def read_batches(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     Raises:
         TableError: the file is missing, is no Parquet file or lacks a column.
     """
+    with _opened(path, schema) as file:
+        for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=schema.names):
+            yield batch.select(schema.names).cast(schema)
+
+
+def _row_groups(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    with _opened(path, schema) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns=schema.names)
+
+
+@contextmanager
+def _opened(path: str, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             missing = set(schema.names) - set(file.schema_arrow.names)
             if missing:
                 raise TableError(f"{path}: lacks the columns {', '.join(sorted(missing))}")
-            for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=schema.names):
-                yield batch.select(schema.names).cast(schema)
+            yield file
     except (OSError, pa.ArrowInvalid) as error:
         raise TableError(f"{path}: cannot be read as Parquet: {error}") from error
 

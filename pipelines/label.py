@@ -7,27 +7,32 @@ its label's videos (3.1.1).
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.transforms import combiners
 
 from formats.tables import (
+    Fate,
     LabelledRow,
     LabelRow,
     MatchRow,
     count_rows,
+    from_batch,
     write_rows,
 )
 from labelspace.sampling import assign_label, square_root_repeats
 from labelspace.space import LabelSpace, build_label_space
 from pipelines import deduplicate, fetch, match
-from pipelines.batches import WriteRows, part_files, rows_of
+from pipelines.batches import InBatches, WriteBatches, on_pairs, rows_of
 from pipelines.engine import Engine
 from pipelines.joins import STORED, FetchedVideo, JoinTables, RowKey, keys_of, latest_videos
 from pipelines.label_manifest import MANIFEST, settings_of, write_space_manifest
 from pipelines.options import LabelOptions
 from pipelines.run import Job, JobError, Outcome
+from pipelines.strikes import label_counts, restate_labels
 
 SPACE = "labels.parquet"
 TABLE = "labelled"
@@ -60,8 +65,8 @@ def run(job: Job) -> Outcome:
             f"no label has label.min_videos = {job.options.label.min_videos} videos left; lower it "
             '(SET="label.min_videos=5") or bring a larger catalog'
         )
-    videos = sum(map(count_rows, part_files(job.path(TABLE))))
-    return Outcome({"labels": labels, "videos": videos})
+    restate_labels(job.out)
+    return Outcome(label_counts(job.out))
 
 
 @dataclass
@@ -81,7 +86,7 @@ class LabelVideos(beam.PTransform):
         candidates = (
             pipeline
             | "Tables" >> JoinTables(job, tables)
-            | "FindCandidates" >> beam.FlatMapTuple(find_candidates)
+            | "FindCandidates" >> beam.ParDo(InBatches(on_pairs(find_candidates), Candidate))
         )
         space = (
             candidates
@@ -89,8 +94,8 @@ class LabelVideos(beam.PTransform):
             | "MakeSpace" >> beam.Map(make_space, job.options.label, run_options.rng_seed)
         )
         side = beam.pvalue.AsSingleton(space)
-        assigned = candidates | "Assign" >> beam.FlatMap(
-            assign, side, rng_seed=run_options.rng_seed
+        assigned = candidates | "Assign" >> beam.ParDo(
+            InBatches(partial(assign, rng_seed=run_options.rng_seed), Assignment), side
         )
         counts = assigned | "CountAssigned" >> CountLabels("label")
         _ = counts | "WriteSpace" >> beam.Map(write_space, side, path)
@@ -101,22 +106,25 @@ class LabelVideos(beam.PTransform):
         repeats = counts | "Repeats" >> beam.Map(square_root_repeats)
         return (
             assigned
-            | "ToRow" >> beam.Map(to_labelled, side, beam.pvalue.AsSingleton(repeats))
+            | "ToRows"
+            >> beam.ParDo(
+                InBatches(to_labelled, LabelledRow), side, beam.pvalue.AsSingleton(repeats)
+            )
             | "WriteLabelled"
-            >> WriteRows(job.path(TABLE), LabelledRow, run_options.buckets, ("row_key",))
+            >> WriteBatches(job.path(TABLE), LabelledRow, run_options.buckets, ("row_key",))
         )
 
 
 @dataclass
 class CountLabels(beam.PTransform):
-    """Rows -> one dict: how many of them carry each label of a field."""
+    """Batches -> one dict: how many of their rows carry each label of a field."""
 
     field: str
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection[dict[str, int]]:
+    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[dict[str, int]]:
         return (
-            rows
-            | "LabelsOf" >> beam.FlatMap(_ones, self.field)
+            batches
+            | "CountBatch" >> beam.FlatMap(count_values, self.field)
             | "Sum" >> beam.CombinePerKey(sum)
             | "ToDict" >> combiners.ToDict()
         )
@@ -137,12 +145,18 @@ class Assignment:
 def find_candidates(
     _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]]
 ) -> Iterator[Candidate]:
-    """Yield a bucket's stored videos that are no duplicates."""
+    """Yield a bucket's stored videos that are no duplicates.
+
+    One that was taken down since it was stored still counts, without a name: else every choice that
+    it was part of, of labels, repeats and splits, would fall out anew and move other videos.
+    """
     videos = latest_videos(tables[fetch.TABLE])
     duplicates = keys_of(tables[deduplicate.TABLE])
     for row in rows_of(tables[match.TABLE], MatchRow):
-        video = videos[row.row_key]
-        if video.status == STORED and row.row_key not in duplicates:
+        video = videos.get(row.row_key) if row.taken_down else videos[row.row_key]
+        if video is None or (row.taken_down and video.duration_s is None):
+            continue
+        if video.status in (STORED, Fate.TAKEN_DOWN) and row.row_key not in duplicates:
             yield Candidate(row.row_key, row.video_id, row.labels, video.duration_s or 0.0)
 
 
@@ -157,26 +171,30 @@ def make_space(counts: Mapping[str, int], options: LabelOptions, rng_seed: int) 
     )
 
 
-def assign(row: Candidate, space: LabelSpace, *, rng_seed: int) -> Iterator[Assignment]:
-    """Yield the video with one of its kept labels, or nothing if none was kept."""
-    kept = tuple(label for label in row.labels if space.label_id(label) is not None)
-    if kept:
-        label = assign_label(row.row_key, kept, rng_seed=rng_seed)
-        yield Assignment(row.row_key, row.video_id, label, kept, row.duration_s)
+def assign(batch: pa.RecordBatch, space: LabelSpace, *, rng_seed: int) -> Iterator[Assignment]:
+    """Yield the batch's candidates with one of their kept labels; those without any end here."""
+    for row in from_batch(batch, Candidate):
+        kept = tuple(label for label in row.labels if space.label_id(label) is not None)
+        if kept:
+            label = assign_label(row.row_key, kept, rng_seed=rng_seed)
+            yield Assignment(row.row_key, row.video_id, label, kept, row.duration_s)
 
 
-def to_labelled(row: Assignment, space: LabelSpace, repeats: Mapping[str, float]) -> LabelledRow:
-    """The table's row; `repeats` is by label."""
-    found = ((label, space.label_id(label)) for label in row.labels)
-    ids = {label: label_id for label, label_id in found if label_id is not None}
-    return LabelledRow(
-        row.row_key,
-        row.video_id,
-        ids[row.label],
-        tuple(sorted(ids.values())),
-        row.duration_s,
-        repeats[row.label],
-    )
+def to_labelled(
+    batch: pa.RecordBatch, space: LabelSpace, repeats: Mapping[str, float]
+) -> Iterator[LabelledRow]:
+    """Yield the table's rows of the batch's assignments; `repeats` is by label."""
+    for row in from_batch(batch, Assignment):
+        found = ((label, space.label_id(label)) for label in row.labels)
+        ids = {label: label_id for label, label_id in found if label_id is not None}
+        yield LabelledRow(
+            row.row_key,
+            row.video_id,
+            ids[row.label],
+            tuple(sorted(ids.values())),
+            row.duration_s,
+            repeats[row.label],
+        )
 
 
 def write_space(counts: Mapping[str, int], space: LabelSpace, path: str) -> str:
@@ -189,7 +207,10 @@ def write_space(counts: Mapping[str, int], space: LabelSpace, path: str) -> str:
     return path
 
 
-def _ones(row: Candidate | Assignment, field: str) -> Iterator[tuple[str, int]]:
-    value = getattr(row, field)
-    for label in value if isinstance(value, tuple) else (value,):
-        yield label, 1
+def count_values(batch: pa.RecordBatch, field: str) -> Iterator[tuple[str, int]]:
+    """Yield (label or label_id as text, rows of the batch with it)."""
+    labels = batch.column(field)
+    if pa.types.is_list(labels.type):
+        labels = pc.list_flatten(labels)
+    for pair in pc.value_counts(labels).to_pylist():
+        yield str(pair["values"]), pair["counts"]

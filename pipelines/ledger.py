@@ -16,7 +16,7 @@ from formats.tables import (
     write_batches,
 )
 from pipelines import deduplicate, fetch, label, match, split
-from pipelines.batches import WriteRows, on_pairs, part_files, rows_of
+from pipelines.batches import InBatches, WriteBatches, on_pairs, part_files, rows_of
 from pipelines.engine import Engine
 from pipelines.joins import (
     REJECTED,
@@ -54,9 +54,9 @@ def write_ledger(job: Job) -> None:
         _ = (
             pipeline
             | "Tables" >> JoinTables(job, tables)
-            | "Fates" >> beam.FlatMap(on_pairs(find_fates, clips, dropped))
+            | "Fates" >> beam.ParDo(InBatches(on_pairs(find_fates, clips, dropped), LedgerRow))
             | "WriteLedger"
-            >> WriteRows(job.path(_PARTS), LedgerRow, job.options.run.buckets, ("row_key",))
+            >> WriteBatches(job.path(_PARTS), LedgerRow, job.options.run.buckets, ("row_key",))
         )
 
     Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
@@ -79,6 +79,9 @@ def find_fates(
     sampled = {key for name in clips for key in keys_of(tables[name])}
     for row in rows_of(tables[match.TABLE], MatchRow):
         key = row.row_key
+        if row.taken_down:
+            yield taken_down(row)
+            continue
         early = _early_fate(videos[key], targets.get(key))
         if early is not None:
             fate, reason, stage = early
@@ -88,6 +91,11 @@ def find_fates(
         else:
             fate, reason, stage = _unlabelled_fate(dropped.get(name) for name in row.labels)
         yield LedgerRow(key, row.video_id, fate, reason, stage)
+
+
+def taken_down(row: MatchRow) -> LedgerRow:
+    """The fate of what was taken down: that it was, and how it was named, but not what it was."""
+    return LedgerRow(row.row_key, "", Fate.TAKEN_DOWN, row.taken_down, "takedown")
 
 
 def _early_fate(video: FetchedVideo, target: str | None) -> tuple[Fate, str | None, str] | None:

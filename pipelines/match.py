@@ -9,7 +9,6 @@ not grow with the catalog as long as `run.buckets` does.
 """
 
 import functools
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -23,17 +22,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from formats.shards import digest_of
-from formats.tables import HashtagRow, MatchRow, UnreadableRow, read_rows, schema_of, write_rows
+from formats.tables import (
+    CatalogRow,
+    HashtagRow,
+    MatchRow,
+    UnreadableRow,
+    read_rows,
+    schema_of,
+    write_rows,
+)
 from labelspace.bulk import extract_hashtag_lists, separate_entries
 from labelspace.matching import LabelMatcher
 from pipelines import expand
 from pipelines.batches import WriteCounts, on_pairs, read_counts
 from pipelines.catalogs import CatalogError, CatalogUnit, check_columns, list_units, read_unit
-from pipelines.columns import CatalogBatch
+from pipelines.columns import CatalogBatch, Found, printable
 from pipelines.engine import Engine, progress
+from pipelines.fields import is_known, missing_column
+from pipelines.identity import row_key as row_key
 from pipelines.merges import RunWriter, merge_runs, runs_folder
 from pipelines.options import MatchOptions
 from pipelines.run import Job, JobError, Outcome
+from pipelines.strikes import remember_matches
 
 TABLE = "matches"
 UNREADABLE = "unreadable"
@@ -54,27 +64,21 @@ class MatchPlan:
     options: MatchOptions
 
 
-def row_key(uri: str) -> str:
-    """A video's identity in every table after the catalog: a hash of its URI.
-
-    >>> row_key("http://example.org/a.mp4")[:8]
-    '9450e0ee'
-    """
-    return hashlib.sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
 def run(job: Job) -> Outcome:
     """Write the matches of the job's catalog.
 
     Raises:
-        JobError: no catalog, too many unreadable rows or files, or no row that matches.
+        JobError: no catalog, too many unreadable rows or files, no row that matches, or no object
+            with a key that the options ask for.
         CatalogError: the catalog is missing or lacks a column.
     """
     if job.catalog is None:
         raise JobError("match needs a catalog; name yours with CATALOG=path")
-    units = list_units(job.catalog, job.options.match)
-    for unit in {unit.path: unit for unit in units}.values():
-        _check_file(unit, job.options.match)
+    units, options = list_units(job.catalog, job.options.match), job.options.match
+    files = {unit.path: unit for unit in units}.values()
+    found = list(dict.fromkeys(_check_file(unit, options) for unit in files))
+    if is_known(found) and (missing := missing_column(found, (), options)):
+        raise CatalogError(f"{job.catalog}: {missing}")
     shutil.rmtree(runs_folder(job.path(TABLE)), ignore_errors=True)
 
     def build(pipeline: beam.Pipeline) -> None:
@@ -84,8 +88,11 @@ def run(job: Job) -> Outcome:
     with progress.bar("match", None, "rows"):
         Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
     shutil.rmtree(runs_folder(job.path(TABLE)), ignore_errors=True)
-    counts = _complete(read_counts(job.path(TABLE, _COUNTS)))
-    _check(counts, job)
+    remember_matches(job.out)
+    counted = read_counts(job.path(TABLE, _COUNTS))
+    seen = [name for name in schema_of(CatalogRow).names if counted[f"seen_{name}"]]
+    counts = _complete(counted)
+    _check(counts, job, missing_column(found, seen, options))
     return Outcome(counts)
 
 
@@ -139,7 +146,7 @@ def match_unit(unit: CatalogUnit, plan: MatchPlan) -> Iterator[Any]:
             if not plan.options.max_bad_files:
                 raise
             counts["unreadable_files"] += 1
-            unreadable.append(UnreadableRow(unit.path, None, str(error)))
+            unreadable.append(UnreadableRow(printable(unit.path), None, str(error)))
     if unreadable:
         write_rows(f"{plan.unreadable}/part-{name}.parquet", unreadable, UnreadableRow)
     yield from writer.runs
@@ -180,6 +187,8 @@ def to_matches(chosen: pa.RecordBatch, found: pa.RecordBatch) -> pa.RecordBatch:
         "hashtags": found.column("hashtags"),
         "uploader": _stated(chosen.column("uploader")),
         "licence": _stated(chosen.column("licence")),
+        "merged": pa.array([()] * len(uris), pa.list_(pa.string())),
+        "taken_down": pa.nulls(len(uris), pa.string()),
     }
     arrays = [columns[name] if name in columns else chosen.column(name) for name in schema.names]
     return pa.RecordBatch.from_arrays(
@@ -236,6 +245,7 @@ def _batch_counts(batch: CatalogBatch, matched: int, left_out: Counter[str]) -> 
         filtered_photo=batch.photos,
     )
     counts.update({f"filtered_{name}": count for name, count in left_out.items()})
+    counts.update({f"seen_{name}": count for name, count in batch.seen.items()})
     return counts
 
 
@@ -243,12 +253,13 @@ def _merged_counts(part: tuple[str, int]) -> Iterator[tuple[str, int]]:
     yield "merged", part[1]
 
 
-def _check_file(unit: CatalogUnit, options: MatchOptions) -> None:
+def _check_file(unit: CatalogUnit, options: MatchOptions) -> Found:
     try:
-        check_columns(unit, options)
+        return check_columns(unit, options)
     except CatalogError:
         if not options.max_bad_files:
             raise
+        return Found()
 
 
 def _complete(counts: Counter[str]) -> dict[str, int]:
@@ -262,22 +273,27 @@ def _complete(counts: Counter[str]) -> dict[str, int]:
     )
 
 
-def _check(counts: dict[str, int], job: Job) -> None:
+def _check(counts: dict[str, int], job: Job, missing: str | None) -> None:
     rows, bad, options = counts["catalog_rows"], counts["unreadable"], job.options.match
+    catalog = printable(str(job.catalog))
     where = f"{job.path(UNREADABLE)} lists them with file, line and reason"
     if bad > options.max_bad_fraction * rows:
         raise JobError(
-            f"{job.catalog}: {bad:,} of {rows:,} rows cannot be read; {where}. Mend them or raise "
+            f"{catalog}: {bad:,} of {rows:,} rows cannot be read; {where}. Mend them or raise "
             "match.max_bad_fraction"
         )
     if counts["unreadable_files"] > options.max_bad_files:
         raise JobError(
-            f"{job.catalog}: {counts['unreadable_files']:,} files (or row groups) cannot be read "
+            f"{catalog}: {counts['unreadable_files']:,} files (or row groups) cannot be read "
             f"to their end, more than match.max_bad_files = {options.max_bad_files}; {where}"
         )
+    if not rows:
+        raise JobError(f"{catalog}: holds no row; every file of it is empty")
+    if missing is not None:
+        raise JobError(f"{catalog}: {missing}")
     if not counts["matched"]:
         raise JobError(
-            f"{job.catalog}: none of its {rows:,} rows ({bad:,} of them unreadable) carries a "
+            f"{catalog}: none of its {rows:,} rows ({bad:,} of them unreadable) carries a "
             f"hashtag of the seed set {job.seed!r} and passes the filters; look at "
             "hashtags.parquet, or try another SEED"
         )

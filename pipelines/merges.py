@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from formats.storage import publish
 from formats.tables import MatchRow, from_batch, schema_of, to_batch, write_batches
 from pipelines.batches import bucket_file, bucket_numbers
+from pipelines.strikes import strike_matches
+from pipelines.takedown_list import ID, UPLOADER, read_list
 
 RANGES = 16
 _ROWS_PER_FLUSH = 65_536
@@ -95,6 +97,8 @@ class RunWriter:
 def merge_runs(bucket: int, runs: Iterable[Run], folder: str, buckets: int) -> tuple[str, int]:
     """Write one bucket, one row per URI, sorted by key; the same rows give the same bytes.
 
+    What was taken down of the dataset that `folder` is in is left as a row of its key and labels.
+
     Returns:
         The part's name, and how many rows were merged into another.
     """
@@ -102,6 +106,7 @@ def merge_runs(bucket: int, runs: Iterable[Run], folder: str, buckets: int) -> t
     for run in runs:
         by_range[run.range].append(run)
     merged = 0
+    taken = read_list(Path(folder).parent)
 
     def ranges() -> Iterator[pa.RecordBatch]:
         nonlocal merged
@@ -109,7 +114,7 @@ def merge_runs(bucket: int, runs: Iterable[Run], folder: str, buckets: int) -> t
             rows = _read_runs(by_range[number])
             united = unite(rows)
             merged += rows.num_rows - united.num_rows
-            yield united
+            yield strike_matches(united, taken)
 
     path = bucket_file(folder, bucket, buckets)
     write_batches(path, ranges(), _SCHEMA)
@@ -147,16 +152,26 @@ def _read_runs(runs: Iterable[Run]) -> pa.RecordBatch:
 def _merge_all(rows: Iterator[MatchRow]) -> MatchRow:
     """One row of several that name one URI; the same in whatever order they come."""
     same = list(rows)
-    first = min(same, key=lambda r: (r.video_id, r.uploader or "", r.licence or ""))
+    first = min(same, key=lambda row: row.video_id)
+    alike = [row for row in same if row.video_id == first.video_id]
+    uploader = _stated(row.uploader for row in alike)
+    others = {f"{ID}:{row.video_id}" for row in same if row.video_id != first.video_id}
+    others |= {f"{UPLOADER}:{row.uploader}" for row in same if row.uploader}
     return MatchRow(
         first.row_key,
         first.video_id,
         first.uri,
         tuple(sorted({label for row in same for label in row.labels})),
         tuple(sorted({hashtag for row in same for hashtag in row.hashtags})),
-        first.uploader,
-        first.licence,
+        uploader,
+        _stated(row.licence for row in alike),
+        tuple(sorted(others - {f"{UPLOADER}:{uploader}"})),
     )
+
+
+def _stated(values: Iterable[str | None]) -> str | None:
+    """The smallest value that is stated, if one is: no row hides what another says."""
+    return min((value for value in values if value), default=None)
 
 
 def runs_folder(folder: str) -> Path:

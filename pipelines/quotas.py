@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from formats.tables import (
     ClipRow,
+    LabelledRow,
     LabelRow,
     SplitQuotaRow,
     read_batches,
@@ -16,7 +17,7 @@ from formats.tables import (
     write_rows,
 )
 from labelspace.sampling import tail_preserving_quotas
-from labelspace.splits import LabelLengths, SplitRule, plan_splits
+from labelspace.splits import LabelLengths, SplitRule, length_class, plan_splits
 from pipelines import label
 from pipelines.batches import part_files, read_counts
 from pipelines.options import SplitOptions
@@ -26,6 +27,7 @@ from pipelines.selection import Quota
 CLIPS = "clips"
 QUOTAS = "quotas.parquet"
 LENGTHS = ".lengths.json"
+_LENGTH_COLUMNS = ("label_id", "duration_s")
 TEMPORAL = ("short", "long", "long_center")
 
 
@@ -39,12 +41,14 @@ def plan_quotas(counts: Mapping[str, int], options: SplitOptions) -> dict[str, Q
     quotas: dict[str, Quota] = {}
     if 0 < options.max_videos < sum(videos.values()):
         if options.sampling == "random":
-            quotas["all"] = Quota(options.max_videos)
+            quotas["all"] = Quota(options.max_videos, entries=sum(videos.values()))
         else:
             kept = tail_preserving_quotas(
                 {f"{int(label_id):09d}": n for label_id, n in videos.items()}, options.max_videos
             )
-            quotas |= {f"all {int(label_id)}": Quota(n) for label_id, n in kept.items()}
+            for label_id, n in kept.items():
+                name = str(int(label_id))
+                quotas[f"all {name}"] = Quota(n, entries=videos[name])
     plan = plan_splits(
         {f"{label_id:09d}": lengths for label_id, lengths in by_label.items()},
         split_rule(options),
@@ -56,8 +60,11 @@ def plan_quotas(counts: Mapping[str, int], options: SplitOptions) -> dict[str, Q
         for name in set(TEMPORAL) & set(options.splits):
             by_weight = bool(quota.budget_ms) and name != "long_center"
             amount = quota.budget_ms if by_weight else quota.of(name)
-            quotas[f"{name} {int(quota.label)}"] = Quota(amount, by_weight)
-    return quotas
+            lengths = by_label[int(quota.label)]
+            entries = lengths.short_videos if name == "short" else lengths.long_videos
+            quotas[f"{name} {int(quota.label)}"] = Quota(amount, by_weight, entries)
+    # What is taken whole needs no threshold; one by weight would be, but for the last entry.
+    return {n: q for n, q in quotas.items() if q.by_weight or q.amount < q.entries or not q.entries}
 
 
 def lengths_by_label(counts: Mapping[str, int]) -> dict[int, LabelLengths]:
@@ -72,8 +79,7 @@ def lengths_by_label(counts: Mapping[str, int]) -> dict[int, LabelLengths]:
 
 def split_rule(options: SplitOptions) -> SplitRule:
     """The bounds of the temporal splits."""
-    (short_from, short_to), (long_from, long_to) = options.short_s, options.long_s
-    return SplitRule((short_from, short_to), (long_from, long_to), options.center_s)
+    return options.rule
 
 
 def write_quotas(job: Job) -> int:
@@ -81,7 +87,7 @@ def write_quotas(job: Job) -> int:
 
     A label is only said to lack something where a temporal split is asked for.
     """
-    by_label = lengths_by_label(read_counts(job.path(CLIPS, LENGTHS)))
+    by_label, thinned = _lengths_now(job)
     taken = {name: _clips_by_label(job, name) for name in TEMPORAL}
     wanted = set(TEMPORAL) & set(job.options.split.splits)
     rows = []
@@ -91,7 +97,8 @@ def write_quotas(job: Job) -> int:
         lacks = [n for n in ("short", "long") if wanted and not getattr(have, f"{n}_videos")]
         reason = f"no {' and no '.join(lacks)} video" if lacks else None
         if reason is None and wanted and not any(gave.values()):
-            reason = "no room in the budget"
+            gone = ", or taken down" if space.label_id in thinned else ""
+            reason = f"no room in the budget{gone}"
         row = SplitQuotaRow(
             label_id=space.label_id,
             label=space.label,
@@ -103,6 +110,23 @@ def write_quotas(job: Job) -> int:
         rows.append(row)
     write_rows(job.path(QUOTAS), rows, SplitQuotaRow)
     return sum(row.reason is not None for row in rows)
+
+
+def _lengths_now(job: Job) -> tuple[dict[int, LabelLengths], set[int]]:
+    """What each label has, without what was taken down; and the labels of which something was."""
+    counts, rule = read_counts(job.path(CLIPS, LENGTHS)), split_rule(job.options.split)
+    thinned: set[int] = set()
+    schema = pa.schema([schema_of(LabelledRow).field(n) for n in ("video_id", *_LENGTH_COLUMNS)])
+    for file in part_files(job.path(label.TABLE)):
+        for batch in read_batches(file, schema):
+            gone = batch.filter(pc.equal(batch.column("video_id"), ""))
+            columns = (gone.column(name).to_pylist() for name in _LENGTH_COLUMNS)
+            for label_id, seconds in zip(*columns, strict=True):
+                thinned.add(label_id)
+                name = length_class(seconds, rule)
+                if name is not None:
+                    counts[f"{label_id} {name}_videos"] -= 1
+    return lengths_by_label(counts), thinned
 
 
 def _clips_by_label(job: Job, name: str) -> Counter[int]:

@@ -22,7 +22,7 @@ from labelspace.seeds import load_seeds
 from pipelines.options import Options
 
 # Raise it when a stage's output changes for the same options and input.
-FORMAT = 2
+FORMAT = 3
 
 
 # The engine that runs in this process; any other is a Beam runner's name.
@@ -120,9 +120,11 @@ def run_stage(stage: str, job: Job) -> tuple[StageRecord, bool]:
     Raises:
         JobError: a stage before it has not been run.
     """
-    key = _key(stage, job)
+    key = stage_key(stage, job)
     done = read_record(stage, job.out)
-    if done is not None and done.key == key and _files_present(done, job.out):
+    # What is to be retried is in no key: it says what to do now, not what to leave.
+    again = stage == "fetch" and job.options.fetch.retry
+    if done is not None and done.key == key and not again and _files_present(done, job.out):
         return done, True
     _clear(stage, job)
     started = time.monotonic()
@@ -179,7 +181,12 @@ def _clear(stage: str, job: Job) -> None:
             path.unlink()
 
 
-def _key(stage: str, job: Job) -> str:
+def stage_key(stage: str, job: Job) -> str:
+    """What a stage's output depends on, as a hash.
+
+    Raises:
+        JobError: a stage before it has not been run.
+    """
     spec = STAGES[stage]
     before = []
     for needed in spec.needs:
@@ -221,9 +228,7 @@ def _seed_digest(job: Job) -> str:
 
 
 def _commit(stage: str, job: Job, key: str, done: tuple[float, dict[str, int]]) -> StageRecord:
-    files = {str(path.relative_to(job.out)): path.stat().st_size for path in _outputs(stage, job)}
-    # Tars are named, with their hashes, by the tables and manifests beside them.
-    tables = {n: sha256_file(job.path(n)) for n in files if n.endswith((".parquet", ".json"))}
+    files, result_digest = left_by(stage, job)
     seconds, counts = done
     record = StageRecord(
         stage,
@@ -233,10 +238,24 @@ def _commit(stage: str, job: Job, key: str, done: tuple[float, dict[str, int]]) 
         sum(files.values()),
         counts,
         files,
-        digest_of(tables),
+        result_digest,
     )
-    write_text(str(_record_path(stage, job.out)), json.dumps(asdict(record), indent=1) + "\n")
+    write_record(record, job.out)
     return record
+
+
+def left_by(stage: str, job: Job) -> tuple[dict[str, int], str]:
+    """Bytes by path of what a stage left, and the hash of it."""
+    files = {str(path.relative_to(job.out)): path.stat().st_size for path in _outputs(stage, job)}
+    # Tars are named, with their hashes, by the tables and manifests beside them.
+    tables = {n: sha256_file(job.path(n)) for n in files if n.endswith((".parquet", ".json"))}
+    return files, digest_of(tables)
+
+
+def write_record(record: StageRecord, out: Path) -> None:
+    """Commit a stage."""
+    path = str(_record_path(record.stage, out))
+    write_text(path, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def _outputs(stage: str, job: Job) -> Iterator[Path]:

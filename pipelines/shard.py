@@ -7,7 +7,7 @@ from its id alone, so the shards are the same bytes whatever the engine or the p
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.transforms import combiners
 
-from formats.shards import Manifest, ShardEntry, digest_of, write_manifest, write_shard
+from formats.shards import Manifest, ShardEntry, dataset_id, write_manifest, write_shard
 from formats.storage import write_text
 from formats.tables import (
     ClipRow,
@@ -34,6 +34,7 @@ from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
 from pipelines.run import Job, JobError, Outcome
+from pipelines.strikes import read_planned
 from pipelines.units import video_options
 
 TABLE = "shards"
@@ -70,11 +71,11 @@ class ShardWriter:
 
     def number(self, reference: ClipReference) -> tuple[int, ClipReference]:
         """The shard that a clip belongs to."""
-        return int(reference.clip.clip_id[:8], 16) % self.shards, reference
+        return shard_number(reference.clip.clip_id, self.shards), reference
 
     def write(self, number: int, references: Iterable[ClipReference]) -> ShardEntry:
         """Write one shard, clips in order of their ids. Holds its references and one clip."""
-        path = f"{self.folder}/shard-{number:05d}.tar"
+        path = f"{self.folder}/{shard_name(number)}"
         ordered = sorted(references, key=lambda r: r.clip.clip_id)
         samples = (self._sample(reference) for reference in ordered)
         return write_shard(path, samples, suffix=self.suffix)
@@ -180,7 +181,7 @@ def _shard_split(name: str, job: Job) -> Manifest:
     files = part_files(job.path(clips))
     total = sum(map(count_rows, files))
     labels = {row.label_id: row.label for row in read_rows(job.path(label.SPACE), LabelRow)}
-    shards = max(1, -(-total // job.options.shard.clips_per_shard))
+    shards = count_shards(job, name, total)
     folder = job.path(TABLE, name)
     Path(folder).mkdir(parents=True, exist_ok=True)
     writer = ShardWriter(folder, job.path(fetch.TABLE), shards, job.options.fetch)
@@ -204,9 +205,26 @@ def _shard_split(name: str, job: Job) -> Manifest:
     if total:
         with progress.bar(f"shard {name}", total, "clips"):
             Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
-    manifest = _manifest(name, files, job, _read_entries(scratch))
+    entries = _read_entries(scratch)
+    manifest = describe_split(name, files, (job.config_digest, tuple(labels.values())), entries)
     write_manifest(folder, manifest)
     return manifest
+
+
+def shard_number(clip_id: str, shards: int) -> int:
+    """The shard that a clip belongs to, whatever else there is."""
+    return int(clip_id[:8], 16) % shards
+
+
+def shard_name(number: int) -> str:
+    """A shard's file name."""
+    return f"shard-{number:05d}.tar"
+
+
+def count_shards(job: Job, name: str, clips: int) -> int:
+    """Over how many shards a split is spread: as many as before a clip of it was taken down."""
+    planned = max(clips, read_planned(job.out).get(name, 0))
+    return max(1, -(-planned // job.options.shard.clips_per_shard))
 
 
 def _write_entries(entries: list[ShardEntry], path: str) -> str:
@@ -225,20 +243,33 @@ def _read_entries(path: str) -> tuple[ShardEntry, ...]:
     return entries
 
 
-def _manifest(name: str, files: list[str], job: Job, entries: tuple[ShardEntry, ...]) -> Manifest:
+def describe_split(
+    name: str,
+    files: Sequence[str],
+    identity: tuple[str, tuple[str, ...]],
+    entries: tuple[ShardEntry, ...],
+    without: Collection[str] = (),
+) -> Manifest:
+    """The manifest of a split with these shards.
+
+    `files` are its parts of clips, `identity` is config digest and labels; the clips of the row
+    keys in `without` are not in the shards.
+    """
     videos, seconds = 0, 0.0
+    left_out = pa.array(sorted(without), pa.string())
     schema = pa.schema([schema_of(ClipRow).field(n) for n in ("row_key", "start_s", "end_s")])
     for file in files:
         # All clips of a video lie in one part, so a part at a time is enough to count it once.
         part = pa.Table.from_batches(read_batches(file, schema), schema)
+        part = part.filter(pc.invert(pc.is_in(part.column("row_key"), left_out)))
         videos += len(pc.unique(part.column("row_key")))
         lengths = pc.subtract(part.column("end_s"), part.column("start_s"))
         seconds += pc.sum(lengths).as_py() or 0.0
-    labels = tuple(row.label for row in read_rows(job.path(label.SPACE), LabelRow))
+    config_digest, labels = identity
     return Manifest(
-        dataset_id=digest_of(job.config_digest, name, labels, [e.sha256 for e in entries]),
+        dataset_id=dataset_id(config_digest, name, labels, entries),
         split=name,
-        config_digest=job.config_digest,
+        config_digest=config_digest,
         clips=sum(entry.clips for entry in entries),
         videos=videos,
         minutes=round(seconds / 60, 3),

@@ -18,12 +18,8 @@ import pyarrow as pa
 from apache_beam.transforms import combiners
 
 from formats.shards import digest_of
-from formats.tables import (
-    ClipRow,
-    LabelledRow,
-    count_rows,
-)
-from labelspace.sampling import subset_order
+from formats.tables import ClipRow, LabelledRow, count_rows, to_batch
+from labelspace.sampling import square_root_repeats, subset_order
 from labelspace.splits import (
     SplitRule,
     clip_span,
@@ -31,17 +27,25 @@ from labelspace.splits import (
     length_class,
 )
 from pipelines import fetch, label
-from pipelines.batches import ReadTable, WriteRows, names, part_files, write_json
+from pipelines.batches import (
+    InBatches,
+    ReadTable,
+    WriteBatches,
+    names,
+    part_files,
+    write_json,
+)
 from pipelines.engine import Engine
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
 from pipelines.options import Options
 from pipelines.quotas import CLIPS, LENGTHS, plan_quotas, split_rule, write_quotas
 from pipelines.run import Job, Outcome
 from pipelines.selection import EVERYTHING, NOTHING, Entry, FindThresholds, Quota, place_of
+from pipelines.strikes import drop_clips, taken_down_keys, write_planned
 
 TABLE = CLIPS
-Video = tuple[str, str, int, float]
-"""Key, id, label_id, repeats."""
+Video = tuple[str, str, int]
+"""Key, id, label_id."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,18 @@ def run(job: Job) -> Outcome:
         _ = listed | "Choose" >> ChooseClips(job)
 
     Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
+    write_planned(job.out, job.options.split.splits)
+    drop_clips(job.out, taken_down_keys(job.out))
+    return Outcome(split_counts(job))
+
+
+def split_counts(job: Job) -> dict[str, int]:
+    """What the splits hold; writes the quotas that say it by label."""
     counts = {
         name: sum(map(count_rows, part_files(job.path(TABLE, name))))
         for name in job.options.split.splits
     }
-    unfilled = write_quotas(job)
-    return Outcome(counts | {"labels_unfilled": unfilled})
+    return counts | {"labels_unfilled": write_quotas(job)}
 
 
 @dataclass
@@ -96,10 +106,15 @@ class ChooseClips(beam.PTransform):
         clips = (
             files
             | "ReadForClips" >> ReadTable(LabelledRow)
-            | "TakeClips" >> beam.FlatMap(take_clips, options, quotas, thresholds)
+            | "TakeClips"
+            >> beam.FlatMap(take_clips, options, quotas, thresholds).with_output_types(
+                tuple[str, pa.RecordBatch]
+            )
         )
         chosen = {
-            name: clips | f"Take {name}" >> beam.FlatMap(partial(_of_split, name))
+            name: clips
+            | f"Take {name}"
+            >> beam.FlatMap(partial(_of_split, name)).with_output_types(pa.RecordBatch)
             for name in options.split.splits
             if name != "frames"
         }
@@ -108,14 +123,41 @@ class ChooseClips(beam.PTransform):
             chosen["frames"] = (
                 files.pipeline
                 | "Videos" >> JoinTables(job, tables)
-                | "TakeImages" >> beam.FlatMap(take_images, options, quotas, thresholds)
+                | "TakeImages"
+                >> beam.ParDo(InBatches(take_images, ClipRow), options, quotas, thresholds)
             )
         return tuple(
-            rows
+            batches
+            | f"Weigh {name}" >> WeighClips()
             | f"Write {name}"
-            >> WriteRows(job.path(TABLE, name), ClipRow, options.run.buckets, ("clip_id",))
-            for name, rows in chosen.items()
+            >> WriteBatches(job.path(TABLE, name), ClipRow, options.run.buckets, ("clip_id",))
+            for name, batches in chosen.items()
         )
+
+
+@dataclass
+class WeighClips(beam.PTransform):
+    """The clips of a split -> the same with their `repeats` (paper 3.1.1).
+
+    By what the split holds: a head that was thinned is drawn no less often than its tail.
+    """
+
+    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
+        repeats = (
+            batches
+            | "Count" >> label.CountLabels("label_id")
+            | "Repeats" >> beam.Map(square_root_repeats)
+        )
+        return batches | "SetRepeats" >> beam.Map(
+            set_repeats, beam.pvalue.AsSingleton(repeats)
+        ).with_output_types(pa.RecordBatch)
+
+
+def set_repeats(batch: pa.RecordBatch, repeats: Mapping[str, float]) -> pa.RecordBatch:
+    """The clips with the repeats of their labels, given by label_id as text."""
+    found = [repeats[str(label_id)] for label_id in batch.column("label_id").to_pylist()]
+    at = batch.schema.get_field_index("repeats")
+    return batch.set_column(at, batch.schema.field(at), pa.array(found, pa.float64()))
 
 
 def count_lengths(batch: pa.RecordBatch, rule: SplitRule) -> Iterator[tuple[str, int]]:
@@ -160,14 +202,18 @@ def take_clips(
     options: Options,
     quotas: Mapping[str, Quota],
     thresholds: Mapping[str, str],
-) -> Iterator[tuple[str, ClipRow]]:
-    """Yield (split, clip) of the batch's videos that are within the thresholds."""
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield (split, clips) of the batch's videos that are within the thresholds."""
     rule = split_rule(options.split)
+    clips: dict[str, list[ClipRow]] = {name: [] for name in options.split.splits}
     for video, seconds, cut in _judged(batch, options, quotas, thresholds):
-        for name in options.split.splits:
+        for name, taken in clips.items():
             span = clip_span(name, seconds, rule)
             if span is not None and name not in cut:
-                yield name, to_clip(video, name, span)
+                taken.append(to_clip(video, name, span))
+    for name, taken in clips.items():
+        if taken:
+            yield name, to_batch(taken, ClipRow)
 
 
 def take_images(
@@ -204,8 +250,8 @@ def _judged(
 ) -> Iterator[tuple[Video, float, set[str]]]:
     """Yield the batch's videos with their lengths and the splits that they are cut from."""
     rule = split_rule(options.split)
-    columns = [batch.column(name).to_pylist() for name in ("video_id", "repeats")]
-    for (key, label_id, seconds), video_id, repeats in zip(_rows(batch), *columns, strict=True):
+    ids = batch.column("video_id").to_pylist()
+    for (key, label_id, seconds), video_id in zip(_rows(batch), ids, strict=True):
         groups = [group for group in groups_of(label_id, seconds, rule) if group in quotas]
         place = _place(key, options) if groups else NOTHING
         cut = {
@@ -213,7 +259,7 @@ def _judged(
             for group in groups
             if place > _threshold(group, quotas, thresholds)
         }
-        yield (key, video_id, label_id, repeats), seconds, cut
+        yield (key, video_id, label_id), seconds, cut
 
 
 def _threshold(group: str, quotas: Mapping[str, Quota], thresholds: Mapping[str, str]) -> str:
@@ -226,14 +272,14 @@ def _place(key: str, options: Options) -> str:
 
 
 def to_clip(video: Video, split: str, span_s: tuple[float, float]) -> ClipRow:
-    """The clip of a video in a split.
+    """The clip of a video in a split, not weighed yet.
 
     Its id depends on the key, the split and the seconds alone.
     """
-    row_key, video_id, label_id, repeats = video
+    row_key, video_id, label_id = video
     start_s, end_s = round(span_s[0], 6), round(span_s[1], 6)
     clip_id = digest_of(row_key, split, start_s, end_s)[:32]
-    return ClipRow(clip_id, row_key, video_id, label_id, start_s, end_s, repeats)
+    return ClipRow(clip_id, row_key, video_id, label_id, start_s, end_s, repeats=1.0)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, int, float]]:
@@ -241,6 +287,6 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, int, float]]:
     return zip(*columns, strict=True)
 
 
-def _of_split(name: str, clip: tuple[str, ClipRow]) -> Iterator[ClipRow]:
-    if clip[0] == name:
-        yield clip[1]
+def _of_split(name: str, clips: tuple[str, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if clips[0] == name:
+        yield clips[1]

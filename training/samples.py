@@ -12,7 +12,15 @@ from typing import Any
 
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from formats.shards import Manifest, ShardEntry, ShardError, check_shard, read_manifest
+from formats.shards import (
+    Manifest,
+    ShardEntry,
+    ShardError,
+    check_shard,
+    check_size,
+    read_manifest,
+    refuse_unlisted,
+)
 from training.draws import ClipFacts
 
 
@@ -22,16 +30,16 @@ def open_split(folder: str, verify: str = "full") -> Manifest:
     `verify` is `full` (every shard's bytes are read and hashed) or `size`.
 
     Raises:
-        ShardError: the split is not finished or empty, or a shard is missing, damaged or changed.
+        ShardError: the split is not finished or empty, a shard is missing, damaged or changed, or
+            one lies there that the manifest does not name.
     """
     manifest = read_manifest(folder)
     if not manifest.clips:
         raise ShardError(f"{folder}: a split without clips")
+    refuse_unlisted(folder, manifest)
+    check = check_shard if verify == "full" else check_size
     for entry in manifest.shards:
-        if verify == "full":
-            check_shard(folder, entry)
-        else:
-            _check_size(Path(folder) / entry.path, entry)
+        check(folder, entry)
     return manifest
 
 
@@ -85,10 +93,3 @@ def _facts(path: str, sample: dict[str, Any], num_labels: int) -> ClipFacts:
             f"and {repeats} repeats"
         )
     return ClipFacts(clip_id, label_id, repeats)
-
-
-def _check_size(path: Path, entry: ShardEntry) -> None:
-    if not path.is_file():
-        raise ShardError(f"{path}: named by the manifest but not there")
-    if path.stat().st_size != entry.bytes:
-        raise ShardError(f"{path}: {path.stat().st_size} bytes, the manifest says {entry.bytes}")

@@ -6,8 +6,10 @@ import pytest
 from formats.tables import (
     DuplicateRow,
     LabelRow,
+    LedgerRow,
     TableError,
     VideoRow,
+    change_rows,
     count_rows,
     read_rows,
     schema_of,
@@ -56,3 +58,26 @@ def test_a_file_that_is_no_table_of_ours_is_refused_by_name(tmp_path: Path) -> N
     write_rows(str(path), [LabelRow(0, "a", 1, 1)], LabelRow)
     with pytest.raises(TableError, match=r"lacks the columns .*row_key"):
         list(read_rows(str(path), VideoRow))
+
+
+def test_rows_are_changed_or_taken_out_by_key_and_other_tables_stay_the_same_files(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.parquet"
+    rows = [LedgerRow(key, f"v{key}", "clip", None, "shard") for key in "abc"]
+    write_rows(str(path), rows, LedgerRow)
+    before = path.stat()
+
+    def blank(row: LedgerRow) -> LedgerRow:
+        return LedgerRow(row.row_key, "", row.fate, None, row.stage)
+
+    assert not change_rows(str(path), LedgerRow, {"x"}, blank)
+    assert not change_rows(str(path), LedgerRow, {"a"}, lambda row: row)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert change_rows(str(path), LedgerRow, {"a", "x"}, blank)
+    assert list(read_rows(str(path), LedgerRow)) == [blank(rows[0]), *rows[1:]]
+    assert b"va" not in path.read_bytes()
+    assert change_rows(str(path), LedgerRow, {"b"}, lambda _: None)
+    assert list(read_rows(str(path), LedgerRow)) == [blank(rows[0]), rows[2]]
+    assert change_rows(str(path), LedgerRow, {"a", "c"}, lambda _: None)
+    assert not path.exists()

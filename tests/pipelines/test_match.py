@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from formats.tables import CatalogRow, HashtagRow, MatchRow, UnreadableRow, from
 from formats.tables import read_rows as read_table
 from labelspace.matching import LabelMatcher
 from pipelines.batches import part_files
+from pipelines.columns import CatalogError
 from pipelines.match import filter_matches, row_key
 from pipelines.options import MatchOptions, Options, RunOptions
 from pipelines.run import Job, JobError, run_stage
@@ -143,3 +145,110 @@ def test_a_file_that_breaks_off_ends_the_job_unless_it_is_allowed(tmp_path: Path
     assert record.counts["unreadable_files"] == 1
     assert record.counts["matched"] == 1
     assert not (tmp_path / "out/matches/.runs").exists()
+
+
+CSV = "video_id,uri,hashtags\na,http://h/a,yoga\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"uploader": "uploadr", "exclude_uploaders": ("evil",)}, "'uploadr' of match.uploader"),
+        ({"max_duration_s": 60}, "'duration_s', which match.max_duration_s needs"),
+    ],
+)
+def test_a_column_that_is_asked_for_and_in_no_table_ends_the_job_before_it_starts(
+    tmp_path: Path, options: dict[str, object], said: str
+) -> None:
+    catalog = tmp_path / "c.csv"
+    catalog.write_text(CSV)
+    made = job(tmp_path / "out", catalog, **options)
+    with pytest.raises(CatalogError, match=f"no file has the column {said}"):
+        run_stage("match", made)
+    assert not (tmp_path / "out/matches").exists()
+
+
+def test_a_key_that_is_asked_for_and_in_no_object_ends_the_job_when_all_are_read(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    (folder / "a.csv").write_text(CSV)
+    post = {"video_id": "b", "uri": "http://h/b", "hashtags": ["yoga"]}
+    lines = [json.dumps(post)] * 200
+    (folder / "b.jsonl").write_text("\n".join(lines))
+    made = job(tmp_path / "out", folder, exclude_uploaders=("evil",))
+    with pytest.raises(JobError, match=r"'uploader', which match\.exclude_uploaders needs; found"):
+        run_stage("match", made)
+    (folder / "b.jsonl").write_text("\n".join([*lines, json.dumps(post | {"uploader": "evil"})]))
+    record, _ = run_stage("match", made)
+    assert (record.counts["matched"], record.counts["filtered_uploader"]) == (2, 1)
+
+
+def test_a_filter_whose_column_only_some_files_have_goes_by_what_is_stated(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    (folder / "a.csv").write_text(CSV)
+    (folder / "b.csv").write_text(
+        "video_id,uri,hashtags,duration_s\nb,http://h/b,yoga,0:01:30\nc,http://h/c,yoga,\n"
+    )
+    record, _ = run_stage("match", job(tmp_path / "out", folder, max_duration_s=60))
+    assert (record.counts["matched"], record.counts["filtered_duration"]) == (2, 1)
+
+
+def test_a_duration_that_cannot_be_read_does_not_pass_a_filter(tmp_path: Path) -> None:
+    catalog = tmp_path / "c.csv"
+    catalog.write_text(
+        "video_id,uri,hashtags,duration_s\na,http://h/a,yoga,600 s\nb,http://h/b,yoga,soon\n"
+        "c,http://h/c,yoga,5\n"
+    )
+    made = job(tmp_path / "out", catalog, max_duration_s=60, max_bad_fraction=0.5)
+    record, _ = run_stage("match", made)
+    counts = {name: record.counts[name] for name in ("matched", "unreadable", "filtered")}
+    assert counts == {"matched": 1, "unreadable": 1, "filtered": 1}
+    (part,) = part_files(made.path("unreadable"))
+    assert list(read_table(part, UnreadableRow)) == [
+        UnreadableRow(str(catalog), 3, "duration is no length")
+    ]
+
+
+@pytest.mark.parametrize("names", [("a.csv",), ("a.csv", "b.jsonl", "c.tsv")])
+def test_a_catalog_of_empty_files_is_told_in_one_sentence(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("\n" * len(name))
+    with pytest.raises(JobError, match=r"catalog: holds no row; every file of it is empty$"):
+        run_stage("match", job(tmp_path / "out", folder))
+    (folder / "good.csv").write_text(CSV)
+    record, _ = run_stage("match", job(tmp_path / "out", folder))
+    assert record.counts["catalog_rows"] == 1
+
+
+def test_files_whose_names_are_not_utf8_are_matched_and_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    base = os.fsencode(folder)
+    line = json.dumps({"video_id": "a", "uri": "http://h/a", "hashtags": ["yoga"]})
+    Path(os.fsdecode(base + b"/caf\xe9.jsonl")).write_text(f"{line}\nbad\n")
+    Path(os.fsdecode(base + b"/x\xe9.info.json")).write_text("bad")
+    Path(os.fsdecode(base + b"/cut\xe9.csv.gz")).write_bytes(gzip.compress(CSV.encode())[:-9])
+    made = job(tmp_path / "out", folder, max_bad_fraction=0.9, max_bad_files=1)
+    record, _ = run_stage("match", made)
+    assert (record.counts["unreadable"], record.counts["unreadable_files"]) == (2, 1)
+    listed = [
+        row
+        for part in part_files(made.path("unreadable"))
+        for row in read_table(part, UnreadableRow)
+    ]
+    names = {row.path.removeprefix(f"{folder}/"): row.line for row in listed}
+    assert names == {"caf\\xe9.jsonl": 2, "x\\xe9.info.json": None, "cut\\xe9.csv.gz": None}
+
+
+def test_posts_are_one_by_their_uri_whatever_white_space_is_around_it(tmp_path: Path) -> None:
+    catalog = tmp_path / "c.csv"
+    catalog.write_text("video_id,uri,hashtags\na, http://h/a , yoga\nb,http://h/a,yoga\n")
+    record, _ = run_stage("match", job(tmp_path / "out", catalog))
+    assert (record.counts["matched"], record.counts["merged"]) == (1, 1)

@@ -1,3 +1,4 @@
+import itertools
 import random
 from pathlib import Path
 
@@ -6,6 +7,8 @@ import pytest
 from formats.tables import MatchRow, from_batch, read_rows, to_batch
 from pipelines.match import row_key
 from pipelines.merges import RunWriter, merge_runs, unite
+
+UPLOADERS = ("uploader:abe", "uploader:zoe")
 
 
 def row(uri: str, video_id: str, *labels: str, uploader: str | None = None) -> MatchRow:
@@ -34,10 +37,25 @@ def test_rows_with_one_uri_become_one_whatever_their_order() -> None:
         row("u", "third", "yoga"),
         row("w", "other", "yoga"),
     ]
-    united = MatchRow(row_key("u"), "first", "u", ("archery", "yoga"), ("archery", "yoga"), "y")
+    both, others = ("archery", "yoga"), ("id:second", "id:third", "uploader:z")
+    united = MatchRow(row_key("u"), "first", "u", both, both, "y", merged=others)
     expected = sorted([united, rows[3]], key=lambda match: match.row_key)
     for order in (rows, rows[::-1], rows[2:] + rows[:2]):
         assert list(from_batch(unite(to_batch(order, MatchRow)), MatchRow)) == expected
+
+
+def test_what_one_row_of_a_post_states_another_does_not_hide() -> None:
+    rows = [
+        MatchRow(row_key("u"), "v", "u", ("yoga",), ("yoga",), None, None),
+        MatchRow(row_key("u"), "v", "u", ("yoga",), ("yoga",), "zoe", "CC0"),
+        MatchRow(row_key("u"), "v", "u", ("yoga",), ("yoga",), "ann", None),
+        MatchRow(row_key("u"), "w", "u", ("yoga",), ("yoga",), "abe", "BY"),
+    ]
+    expected = MatchRow(
+        row_key("u"), "v", "u", ("yoga",), ("yoga",), "ann", "CC0", ("id:w", *UPLOADERS)
+    )
+    for order in itertools.permutations(rows):
+        assert list(from_batch(unite(to_batch(order, MatchRow)), MatchRow)) == [expected]
 
 
 @pytest.mark.parametrize("buckets", [1, 3])

@@ -28,13 +28,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world")
     (out / "videos").mkdir()
     videos, matches, labelled = [], [], []
-    with open(out / "videos/part.tar", "wb") as file, open_for_writing(file) as tar:
+    with open(out / "videos/part-0.tar", "wb") as file, open_for_writing(file) as tar:
         for name, count in FRAMES.items():
             encode_frames(str(out / "video.mp4"), numbered(count), fps=FPS, crf=5)
             content = (out / "video.mp4").read_bytes()
             key, uri, seconds = row_key(name), f"https://example.org/{name}", count / FPS
             offset = add_member(tar, f"{key}.mp4", content)
-            stored = {"part": "part.tar", "offset": offset, "size_bytes": len(content)}
+            stored = {"part": "part-0.tar", "offset": offset, "size_bytes": len(content)}
             facts = {"duration_s": seconds, "width": 64, "height": 64, "fps": float(FPS)}
             videos.append(VideoRow(key, name, "stored", **stored, **facts))  # type: ignore[arg-type]
             matches.append(MatchRow(key, name, uri, ("yoga",), ("yoga",)))

@@ -68,6 +68,37 @@ def test_a_missing_shard_is_refused(tmp_path: Path, verify: str) -> None:
         open_split(folder, verify)
 
 
+@pytest.mark.parametrize("verify", ["full", "size"])
+def test_a_shard_that_the_manifest_does_not_name_is_refused(tmp_path: Path, verify: str) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    shard = tmp_path / "all" / "shard-00000.tar"
+    (tmp_path / "all" / "shard-00001.tar").write_bytes(shard.read_bytes())
+    with pytest.raises(ShardError, match=r"shard-00001\.tar: not in the manifest"):
+        open_split(folder, verify)
+
+
+@pytest.mark.parametrize("verify", ["full", "size"])
+def test_a_link_in_place_of_a_shard_is_refused(tmp_path: Path, verify: str) -> None:
+    folder = write_split(tmp_path / "all", CLIPS)
+    shard = tmp_path / "all" / "shard-00000.tar"
+    shard.rename(tmp_path / "elsewhere")
+    shard.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ShardError, match="a link to another file, which is not read"):
+        open_split(folder, verify)
+
+
+def test_two_shards_with_their_bytes_exchanged_are_refused(tmp_path: Path) -> None:
+    folder = write_split(
+        tmp_path / "all", [("aa", b"one", 0, 1.0), ("bb", b"two", 1, 1.0)], clips_per_shard=1
+    )
+    one, two = (tmp_path / "all" / f"shard-0000{number}.tar" for number in (0, 1))
+    held = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(held)
+    with pytest.raises(ShardError, match=r"shard-00000\.tar: its bytes changed"):
+        open_split(folder)
+
+
 def test_a_wrong_number_of_clips_is_refused(tmp_path: Path) -> None:
     folder = write_split(tmp_path / "all", CLIPS)
     content = json.loads((tmp_path / "all" / "MANIFEST.json").read_text())

@@ -1,0 +1,143 @@
+"""Objects of S3 and of Google Cloud Storage as readable bytes, every call with an end in time.
+
+The services' clients block for as long as a server keeps a connection open: Google's has no time
+limit for silence at all. So each call runs on a thread that is left behind when its time is up. A
+process with such a thread ends all the same; with one of S3's, when S3's client has given up.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TypeVar
+
+import pyarrow as pa
+from pyarrow import fs
+
+# Calls under way in this process, those left behind included: a service that never answers must
+# not cost a thread per object for ever.
+_MAX_CALLS = 128
+_CONNECT_S = 10.0
+
+_Answer = TypeVar("_Answer")
+_calls = threading.BoundedSemaphore(_MAX_CALLS)
+_making = threading.Lock()
+
+
+class ObjectError(Exception):
+    """The service's client failed; the message is the client's own."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where objects are read from. The user says so, never a URI."""
+
+    kind: str
+    """`s3` or `gs`."""
+    scheme: str = "https"
+    place: str = ""
+    """host:port of a service that is not Amazon's or Google's own."""
+    region: str = ""
+    """Of S3; empty = as the environment says."""
+    anonymous: bool = False
+    idle_s: float = 20.0
+    """Silence after which S3's client gives up."""
+
+
+class OpenObject:
+    """One version of an object, readable from any place on."""
+
+    def __init__(self, file: pa.NativeFile, size: int, version: str) -> None:
+        self._file = file
+        self.size = size
+        self.version = version
+        """Another one if the object was written anew."""
+
+    def read(self, start: int, size: int, *, seconds: float) -> bytes:
+        """Up to `size` bytes from `start` on; fewer where the object or its connection ends.
+
+        S3 is not asked for one version: compare `version` of the object opened anew when done.
+
+        Raises:
+            ObjectError: the client failed.
+            TimeoutError: not done in so many seconds.
+        """
+        return _within(seconds, lambda: bytes(self._file.read_at(size, start)))
+
+
+def open_object(service: Service, bucket: str, key: str, *, seconds: float) -> OpenObject:
+    """An object by its bucket and key, both taken literally.
+
+    Raises:
+        FileNotFoundError: there is no such object or bucket.
+        ObjectError: the client failed.
+        TimeoutError: not done in so many seconds.
+    """
+    return _within(seconds, lambda: _open(service, f"{bucket}/{key}"))
+
+
+def _open(service: Service, path: str) -> OpenObject:
+    client = _filesystem(service)
+    if service.kind == "s3":
+        file = client.open_input_file(path)
+        facts = {name.lower(): bytes(value).decode() for name, value in file.metadata().items()}
+        return OpenObject(file, file.size(), f"{facts.get('etag')} {facts.get('last-modified')}")
+    # Not by the file's own size(): Google's client then asks the server while no other thread of
+    # this process can go on, for as long as the server likes.
+    info = client.get_file_info(path)
+    if info.type != fs.FileType.File:
+        raise FileNotFoundError(path)
+    return OpenObject(client.open_input_file(path), info.size, f"{info.size} {info.mtime_ns}")
+
+
+def _filesystem(service: Service) -> fs.FileSystem:
+    """The one client of a service that this process has: it looks up credentials when made."""
+    with _making:
+        return _make_filesystem(service)
+
+
+@cache
+def _make_filesystem(service: Service) -> fs.FileSystem:
+    if service.kind == "s3":
+        return fs.S3FileSystem(
+            anonymous=service.anonymous,
+            region=service.region or None,
+            scheme=service.scheme,
+            endpoint_override=service.place or None,
+            connect_timeout=min(_CONNECT_S, service.idle_s),
+            request_timeout=service.idle_s,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # Retrying is ours.
+        )
+    return fs.GcsFileSystem(
+        anonymous=service.anonymous,
+        scheme=service.scheme,
+        endpoint_override=service.place or None,
+        retry_time_limit=timedelta(seconds=1),  # The least; retrying is ours.
+    )
+
+
+def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
+    if seconds <= 0 or not _calls.acquire(timeout=seconds):
+        raise TimeoutError("no time left")
+    answers: list[_Answer] = []
+    errors: list[Exception] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            answers.append(call())
+        except (OSError, pa.ArrowException) as error:
+            errors.append(error)
+        finally:
+            _calls.release()
+            done.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    if not done.wait(seconds):
+        raise TimeoutError(f"no answer in {seconds:.0f} s")
+    if answers:
+        return answers[0]
+    if errors and not isinstance(errors[0], FileNotFoundError):
+        raise ObjectError(str(errors[0])) from errors[0]
+    raise errors[0] if errors else RuntimeError("a call ended without an answer or an error")
