@@ -1,5 +1,6 @@
 """One HTTP exchange with a stranger: a checked address, an end in time, a known kind of end."""
 
+import contextlib
 import functools
 import os
 import socket
@@ -7,7 +8,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.parse import urljoin
 
@@ -36,6 +36,10 @@ class HttpTrouble(Exception):
         """It may go better in an hour."""
         self.after_s = 0.0
         """How long the server asks to wait first."""
+        self.status = 0
+        """Of the answer, if it is its status that is the trouble."""
+        self.asked = True
+        """False if no request was made."""
         super().__init__(reason, self.detail)
 
 
@@ -58,6 +62,20 @@ def read_url(uri: str) -> Url:
     return url
 
 
+def place_of(uri: str) -> str:
+    """`host:port` that a URI is asked at; what manners and limits are counted by.
+
+    >>> place_of("https://Videos.Example./a.mp4"), place_of("http://[::1]:8080/")
+    ('videos.example:443', '[::1]:8080')
+
+    Raises:
+        HttpTrouble: as `read_url`.
+    """
+    url = read_url(uri)
+    default = 443 if url.scheme == "https" else 80
+    return f"{str(url.host).lower().rstrip('.')}:{url.port or default}"
+
+
 def read_redirect(uri: str, location: str) -> str:
     """Where a redirect leads.
 
@@ -76,7 +94,7 @@ def read_redirect(uri: str, location: str) -> str:
     return target
 
 
-@contextmanager
+@contextlib.contextmanager
 def exchange(
     uri: str, headers: Mapping[str, str], *, guard: AddressGuard, deadline: float, idle_s: float
 ) -> Iterator[BaseHTTPResponse]:
@@ -99,7 +117,9 @@ def exchange(
             connection.request(
                 "GET", url.request_uri, headers=headers, preload_content=False, decode_content=False
             )
-            yield connection.getresponse()
+            # A response that is not read to its end would keep the socket open by itself.
+            with contextlib.closing(connection.getresponse()) as response:
+                yield response
             line.check()
         except (OSError, HTTPException, HTTPError, AddressDenied) as error:
             line.check()

@@ -3,6 +3,7 @@
 Clients retry what fails before the body and not what breaks in it; their time limits start anew
 with every byte. So the loop is ours: it resumes a broken body where the server can prove that it is
 still the same one, waits as long as the server asks, and ends in one of a closed list of reasons.
+When a request may be made at all is for `visits` to say.
 """
 
 import hashlib
@@ -10,25 +11,20 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import BinaryIO
 
 from urllib3.response import BaseHTTPResponse
 
 from formats.storage import StorageError
 from formats.tables import Reason
-from pipelines.addresses import read_guard
-from pipelines.connections import HttpTrouble, exchange, read_redirect
+from pipelines.answers import check_answer
+from pipelines.connections import HttpTrouble, place_of, read_redirect
 from pipelines.fetch_options import FetchOptions
+from pipelines.visits import current_visit
 
 _BLOCK = 1 << 16
 _BACKOFF_S = 0.5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_GONE = frozenset({404, 410, 451})
-_BUSY = frozenset({429, 503})
-_TRANSIENT = frozenset({408, 425, 500, 502, 504})
-_OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -43,7 +39,7 @@ class Download:
         self.length_verified = False
         self._file = file
         self._options = options
-        self._guard = read_guard(options.allow_addresses, options.connect_to)
+        self._visit = current_visit(options)
         self._deadline = time.monotonic() + options.deadline_s
         self._digest = hashlib.sha256()
         self._validator: str | None = None
@@ -66,6 +62,7 @@ class Download:
             try:
                 self._try()
             except HttpTrouble as trouble:
+                self.tries -= not trouble.asked
                 self._wait(trouble)
             else:
                 return
@@ -73,13 +70,7 @@ class Download:
     def _try(self) -> None:
         uri = self.uri
         for _ in range(self._options.max_redirects + 1):
-            with exchange(
-                uri,
-                self._headers(),
-                guard=self._guard,
-                deadline=self._deadline,
-                idle_s=self._options.idle_s,
-            ) as response:
+            with self._visit.get(uri, self._headers(), self._deadline) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
                     self.final_uri = uri
@@ -158,57 +149,15 @@ class Download:
         """Sleep until the next try, or raise the trouble if there is none."""
         if not trouble.again or self.tries >= self._options.max_tries:
             raise trouble
-        wait_s = max(trouble.after_s, backoff_s(self.uri, self.tries))
+        wait_s = max(
+            trouble.after_s,
+            backoff_s(self.uri, self.tries),
+            self._visit.hosts.brake_s(place_of(self.uri)),
+        )
         if time.monotonic() + wait_s >= self._deadline:
             raise trouble
-        time.sleep(wait_s)
-
-
-def check_answer(response: BaseHTTPResponse, options: FetchOptions) -> None:
-    """Return if the answer is a whole, plain body that may be used.
-
-    Raises:
-        HttpTrouble: `gone`, `denied`, `busy`, `broken_server`, `opted_out` or `encoded`.
-    """
-    status = response.status
-    if status != 200:
-        raise _status_trouble(status, response.headers)
-    agent = options.user_agent.partition("/")[0].strip().lower()
-    for value in response.headers.getlist("X-Robots-Tag"):
-        if opts_out(value, agent):
-            raise HttpTrouble(Reason.OPTED_OUT, f"X-Robots-Tag: {value}")
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        raise HttpTrouble(Reason.ENCODED, f"Content-Encoding: {encoding}")
-
-
-def opts_out(robots_tag: str, agent: str) -> bool:
-    """Whether an X-Robots-Tag value asks this agent, or everyone, to keep away.
-
-    >>> opts_out("noai", "tagreel"), opts_out("otherbot: noindex, nofollow", "tagreel")
-    (True, False)
-    """
-    named = ""
-    for part in robots_tag.lower().split(","):
-        name, colon, directive = part.rpartition(":")
-        if colon:
-            named = name.strip()
-        if directive.strip() in _OPT_OUTS and named in ("", agent):
-            return True
-    return False
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds that a Retry-After header asks for, 0 without one that can be read.
-
-    A date counts from the server's own `Date`, so that a wrong clock on either side does no harm.
-    """
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    until = _moment(value)
-    now = _moment(headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds()) if until else 0.0
+        with self._visit.pause():
+            time.sleep(wait_s)
 
 
 def backoff_s(uri: str, tries: int) -> float:
@@ -217,32 +166,9 @@ def backoff_s(uri: str, tries: int) -> float:
     return _BACKOFF_S * 2 ** (tries - 1) * (0.5 + spread)
 
 
-def _status_trouble(status: int, headers: Mapping[str, str]) -> HttpTrouble:
-    said = f"HTTP {status}"
-    if status in _GONE:
-        return HttpTrouble(Reason.GONE, said)
-    if status in _BUSY:
-        trouble = HttpTrouble(Reason.BUSY, said, again=True, later=True)
-        trouble.after_s = retry_after_s(headers)
-        return trouble
-    if status in _TRANSIENT or status >= 500:
-        return HttpTrouble(Reason.BROKEN_SERVER, said, again=status != 501)
-    if 400 <= status < 500:
-        return HttpTrouble(Reason.DENIED, said)
-    return HttpTrouble(Reason.BROKEN_SERVER, said)
-
-
 def _validator(headers: Mapping[str, str]) -> str | None:
     """A strong ETag, or the date of the last change where there is no ETag at all."""
     etag = headers.get("ETag")
     if etag is None:
         return headers.get("Last-Modified")
     return None if etag.startswith("W/") else etag
-
-
-def _moment(date: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,21 +1,33 @@
-"""The unit of work of fetching: some matches, downloaded, checked, stored, committed together."""
+"""The unit of work of fetching: some matches, downloaded, checked, stored, committed together.
+
+How hosts are treated is remembered per process and run: units of one process share the limits and
+what they learn, those of another worker on a cluster do not.
+"""
 
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 from dedup.fingerprint import fingerprint_video
 from formats.shards import add_member, open_for_writing
 from formats.storage import publish, sha256_file
 from formats.tables import MatchRow, VideoRow, write_rows
 from formats.video import DecodeError, VideoOptions, normalise
+from pipelines.connections import HttpTrouble, place_of
 from pipelines.engine import progress
 from pipelines.fetch_options import FetchOptions
-from pipelines.joins import REJECTED, RETRY_LATER, STORED
+from pipelines.joins import REJECTED, RETRY_LATER, STORED, FetchedVideo
+from pipelines.scheduler import MAX_UNITS, Lane, Schedule, Seat
 from pipelines.sources import FetchError, fetch_source
+from pipelines.visits import visit_of, visiting
 
 
 @dataclass(frozen=True)
@@ -23,10 +35,10 @@ class FetchUnit:
     """Matches that are fetched together and committed together."""
 
     part: str
-    """`part-<hash of its row keys>`."""
+    """`part-<hash of its row keys, and of what they were tried before>`."""
     matches: tuple[MatchRow, ...]
-    first: bool
-    """None of them was tried before."""
+    before: tuple[FetchedVideo, ...] = ()
+    """What became of each of them so far; empty if none was tried before."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,54 @@ class Workplace:
     catalog: str | None
     """Folder that relative URIs start from."""
     options: FetchOptions
+    run: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+    """Whose memory of hosts is used: another run in this process has its own."""
 
 
-def fetch_unit(unit: FetchUnit, workplace: Workplace) -> Iterator[str]:
+@beam.typehints.with_input_types(FetchUnit)
+@beam.typehints.with_output_types(str)
+class FetchUnits(beam.DoFn):
+    """FetchUnit -> name of the table that it left, if any, once the bundle is done.
+
+    A unit that only waits for hosts lets the next one begin.
+    """
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
+
+    def start_bundle(self) -> None:
+        self._lane = Lane(self._workplace.options)
+        self._pool = ThreadPoolExecutor(MAX_UNITS)
+        self._units: list[Future[list[str]]] = []
+
+    def process(self, unit: FetchUnit) -> None:
+        self._lane.enter()
+        self._units.append(self._pool.submit(self._fetch, unit))
+        if any(unit.done() and unit.exception() for unit in self._units):
+            self._results()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for table in self._results():
+            yield GlobalWindows.windowed_value(table)
+
+    def _fetch(self, unit: FetchUnit) -> list[str]:
+        with self._lane.unit():
+            return list(fetch_unit(unit, self._workplace, self._lane))
+
+    def _results(self) -> list[str]:
+        """Wait for all that has begun; raise what one of them raised."""
+        self._pool.shutdown()
+        return [table for unit in self._units for table in unit.result()]
+
+
+def fetch_unit(unit: FetchUnit, workplace: Workplace, lane: Lane | None = None) -> Iterator[str]:
     """Fetch one unit and commit it; yield the name of its table, if anything is new."""
     with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
-        videos = fetch_videos(unit.matches, workplace, scratch)
-        if not unit.first and all(video.status == RETRY_LATER for video, _ in videos):
-            return
+        videos = fetch_videos(unit.matches, workplace, scratch, lane)
+        if unit.before:
+            videos = news(unit.before, videos)
+            if not videos:
+                return
         tar = f"{workplace.videos}/{unit.part}.tar"
         rows = pack_videos(tar, videos)
         table = f"{workplace.videos}/{unit.part}.parquet"
@@ -52,22 +104,45 @@ def fetch_unit(unit: FetchUnit, workplace: Workplace) -> Iterator[str]:
         yield table
 
 
+def news(
+    before: Sequence[FetchedVideo], videos: Sequence[tuple[VideoRow, str]]
+) -> list[tuple[VideoRow, str]]:
+    """The outcomes that are not as before: what brought nothing new leaves nothing to redo later.
+
+    Tries are added up, so that the later of two rejections is told from the earlier.
+    """
+    return [
+        (replace(video, tries=known.tries + max(1, video.tries)), stored)
+        for known, (video, stored) in zip(before, videos, strict=True)
+        if video.status != RETRY_LATER
+        and (video.status, video.reason) != (known.status, known.reason)
+    ]
+
+
 def fetch_videos(
-    matches: Sequence[MatchRow], workplace: Workplace, scratch: str
+    matches: Sequence[MatchRow], workplace: Workplace, scratch: str, lane: Lane | None = None
 ) -> list[tuple[VideoRow, str]]:
     """(row, path of the stored video) of each match, in their order, several under way at once."""
+    visit = visit_of(workplace.run, workplace.options)
 
-    def one(row: MatchRow) -> tuple[VideoRow, str]:
-        stored = f"{scratch}/{row.row_key}.mp4"
-        video = fetch_video(row, stored, workplace)
+    def one(number: int, seat: Seat) -> tuple[VideoRow, str]:
+        row, stored = matches[number], f"{scratch}/{matches[number].row_key}.mp4"
+        with visiting(replace(visit, pause=seat.pause)):
+            video = fetch_video(row, stored, workplace, seat)
         progress.advance()
         return video, stored
 
-    with ThreadPoolExecutor(workplace.options.downloads_per_unit) as pool:
-        return list(pool.map(one, matches))
+    def put_off(number: int, trouble: HttpTrouble) -> tuple[VideoRow, str]:
+        row = matches[number]
+        video = VideoRow(row.row_key, row.video_id, RETRY_LATER)
+        progress.advance()
+        return replace(video, reason=trouble.reason, detail=trouble.detail, tries=0), ""
+
+    schedule = Schedule(visit.hosts, lane or Lane(workplace.options), one, put_off)
+    return schedule.run([_place(row.uri) for row in matches])
 
 
-def fetch_video(row: MatchRow, stored: str, workplace: Workplace) -> VideoRow:
+def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) -> VideoRow:
     """Download, check and store one video; what went wrong becomes the row's reason."""
     options = workplace.options
     source = f"{stored}.source"
@@ -79,6 +154,8 @@ def fetch_video(row: MatchRow, stored: str, workplace: Workplace) -> VideoRow:
         return replace(
             blank, status=status, reason=error.reason, detail=error.detail, tries=error.tries
         )
+    finally:
+        seat.leave_host()
     blank = replace(
         blank,
         source_sha256=fetched.sha256,
@@ -87,7 +164,8 @@ def fetch_video(row: MatchRow, stored: str, workplace: Workplace) -> VideoRow:
         final_uri=fetched.final_uri,
     )
     try:
-        return _store(blank, source, stored, options)
+        with seat.working():
+            return _store(blank, source, stored, options)
     except DecodeError as error:
         return replace(blank, reason=error.reason, detail=error.detail)
     finally:
@@ -119,6 +197,14 @@ def pack_videos(tar_path: str, videos: Sequence[tuple[VideoRow, str]]) -> list[V
         rows = [_pack(tar, Path(tar_path).name, row, stored) for row, stored in videos]
         tar.close()
     return rows
+
+
+def _place(uri: str) -> str | None:
+    """The host that a URI is asked at; None for a file, or what is no URI of the web."""
+    try:
+        return place_of(uri)
+    except HttpTrouble:
+        return None
 
 
 def _pack(tar: tarfile.TarFile, part: str, row: VideoRow, stored: str) -> VideoRow:

@@ -9,6 +9,7 @@ import pytest
 
 from formats.tables import Reason
 from pipelines import downloads
+from pipelines.connections import HttpTrouble, place_of
 from tests.pipelines.faulty_server import Server, fetch, refused, running_server, send, whole
 
 
@@ -148,3 +149,23 @@ def test_what_is_no_http(tmp_path):
         uri = f"http://127.0.0.1:{noise.server_address[1]}/"
         assert refused(uri, tmp_path, max_tries=2) == (Reason.TRUNCATED, 2, False)
         noise.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("http://Videos.Example/a", "videos.example:80"),
+        ("https://videos.example./a", "videos.example:443"),
+        ("https://videos.example:8443?x", "videos.example:8443"),
+        ("http://user:word@videos.example/", "videos.example:80"),
+        ("http://[::1]/", "[::1]:80"),
+    ],
+)
+def test_what_a_host_is_counted_as(uri, place):
+    assert place_of(uri) == place
+
+
+@pytest.mark.parametrize("uri", ["a.mp4", "s3://bucket/a.mp4", "http://", "http://a b/"])
+def test_what_is_at_no_host(uri):
+    with pytest.raises(HttpTrouble):
+        place_of(uri)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from formats.tables import Reason
-from pipelines import downloads
+from pipelines import downloads, hosts
 from pipelines.sources import Fetched
 from tests.pipelines.faulty_server import (
     BODY,
@@ -33,6 +33,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(hosts, "_BRAKE_S", 0.01)
 
 
 def test_a_whole_body(server, tmp_path):
@@ -124,16 +125,6 @@ def test_retry_after_seconds_are_waited(server, tmp_path):
     )
     fetch(server.uri, tmp_path)
     assert server.times[1] - server.times[0] >= 1.0
-
-
-def test_a_retry_after_date_counts_from_the_servers_clock():
-    now = email.utils.formatdate(1_000_000_000, usegmt=True)
-    later = email.utils.formatdate(1_000_000_007, usegmt=True)
-    assert downloads.retry_after_s({"Retry-After": later, "Date": now}) == 7.0
-    assert downloads.retry_after_s({"Retry-After": now, "Date": later}) == 0.0
-    assert downloads.retry_after_s({"Retry-After": later}) == 0.0  # By our clock: long ago.
-    for nonsense in ("", "soon", "-5", "1e9", "\u0665"):
-        assert downloads.retry_after_s({"Retry-After": nonsense}) == 0.0
 
 
 @pytest.mark.parametrize("value", ["3600", "99999999999999999999", "date"])

@@ -1,0 +1,211 @@
+"""Which row is fetched next: one whose host may be asked now, so that no host holds up another.
+
+Within a unit the rows of other hosts go first; a unit that has none left lets the next unit begin.
+"""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from typing import Generic, TypeVar
+
+from pipelines.connections import HttpTrouble
+from pipelines.fetch_options import FetchOptions
+from pipelines.hosts import Hosts
+
+Result = TypeVar("Result")
+_NO_HOST = ""
+MAX_UNITS = 8
+_LONG_S = 0.2
+
+
+class Lane:
+    """What one bundle works through: units one after the other, but for those that only wait.
+
+    At most eight are begun at once: a kill costs what is begun. They share the machine.
+    """
+
+    def __init__(self, options: FetchOptions) -> None:
+        self.options = options
+        self.machine = threading.Semaphore(options.downloads_per_unit)
+        self._changed = threading.Condition()
+        self._begun = 0
+        self._busy = 0
+
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """The block is a unit that has entered."""
+        try:
+            yield
+        finally:
+            self._count(-1, -1)
+
+    def enter(self) -> None:
+        """Wait until a unit may begin, and count it; `unit` must follow."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._busy == 0 and self._begun < MAX_UNITS)
+            self._count(1, 1)
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """The block of a unit that only waits for hosts."""
+        self._count(0, -1)
+        try:
+            yield
+        finally:
+            self._count(0, 1)
+
+    def _count(self, begun: int, busy: int) -> None:
+        with self._changed:
+            self._begun += begun
+            self._busy += busy
+            self._changed.notify_all()
+
+
+class Seat:
+    """The place of a row that was begun, which it gives up while it only waits."""
+
+    def __init__(self, schedule: "Schedule", place: str) -> None:
+        self._schedule = schedule
+        self._place = place
+
+    def leave_host(self) -> None:
+        """Let the next of the host's rows begin; a second time does nothing."""
+        if self._place != _NO_HOST:
+            self._schedule.hosts.leave(self._place)
+            self._place = _NO_HOST
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Wait in the block: another row may begin instead."""
+        self._schedule.count(-1)
+        try:
+            yield
+        finally:
+            self._schedule.count(1)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The part of the work that takes the machine's own time: so many at once, never more."""
+        with self._schedule.machine:
+            yield
+
+
+class Schedule(Generic[Result]):
+    """The rows of one unit, in the order that their hosts allow.
+
+    `work(number, seat)` runs in a thread of its own, as many at a time as `downloads_per_unit`, not
+    counting those that pause. `put_off(number, trouble)` gives the result of a row whose host is
+    not to be waited for. At most one thread a row.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        lane: Lane,
+        work: Callable[[int, Seat], Result],
+        put_off: Callable[[int, HttpTrouble], Result],
+    ) -> None:
+        self.hosts = hosts
+        self.machine = lane.machine
+        self._lane = lane
+        self._options = lane.options
+        self._do = work
+        self._put_off = put_off
+        self._queues: dict[str, deque[int]] = {}
+        self._results: dict[int, Result] = {}
+        self._under_way = 0
+        self._not_done = 0
+        self._has_failed = False
+
+    def run(self, places: Sequence[str | None]) -> list[Result]:
+        """Every row's result, in their order, given the host of each (None: it needs none).
+
+        If the work raises, no further row begins, and the first error in their order is raised.
+        """
+        for number, place in enumerate(places):
+            self._queues.setdefault(place or _NO_HOST, deque()).append(number)
+        futures: dict[int, Future[Result]] = {}
+        with ThreadPoolExecutor(max(1, len(places))) as pool:
+            while (begun := self._await_next()) is not None:
+                number, seat = begun
+                futures[number] = pool.submit(self._work, number, seat)
+            self._await_end()
+        for number in sorted(futures):
+            self._results[number] = futures[number].result()
+        return [self._results[number] for number in range(len(places))]
+
+    def count(self, change: int) -> None:
+        """Count rows that are under way."""
+        with self.hosts.changed:
+            self._under_way += change
+            self.hosts.changed.notify_all()
+
+    def _work(self, number: int, seat: Seat) -> Result:
+        try:
+            return self._do(number, seat)
+        except BaseException:
+            self._has_failed = True
+            raise
+        finally:
+            seat.leave_host()
+            with self.hosts.changed:
+                self._not_done -= 1
+                self.count(-1)
+
+    def _await_next(self) -> tuple[int, Seat] | None:
+        with self.hosts.changed:
+            while self._queues and not self._has_failed:
+                wait_s = math.inf
+                if self._under_way < self._options.downloads_per_unit:
+                    begun, wait_s = self._pick()
+                    if begun is not None:
+                        self._under_way += 1
+                        self._not_done += 1
+                        return begun
+                if self._queues:
+                    self._wait(None if wait_s == math.inf else wait_s)
+        return None
+
+    def _await_end(self) -> None:
+        with self.hosts.changed:
+            while self._not_done:
+                self._wait(None)
+
+    def _wait(self, wait_s: float | None) -> None:
+        only_waits = all(
+            place != _NO_HOST and self.hosts.wait_s(place) > _LONG_S for place in self._queues
+        )
+        if not self._queues:
+            only_waits = self._under_way == 0
+        with self._lane.idle() if only_waits else nullcontext():
+            self.hosts.changed.wait(wait_s)
+
+    def _pick(self) -> tuple[tuple[int, Seat] | None, float]:
+        """The next row that may begin, or how long there is none."""
+        soonest_s = math.inf
+        for place in list(self._queues):
+            try:
+                wait_s = self._enter(place)
+            except HttpTrouble as trouble:
+                for number in self._queues.pop(place):
+                    self._results[number] = self._put_off(number, trouble)
+                continue
+            if wait_s == 0:
+                return (self._take(place), Seat(self, place)), 0.0
+            soonest_s = min(soonest_s, wait_s)
+        return None, soonest_s
+
+    def _enter(self, place: str) -> float:
+        if place == _NO_HOST:
+            return 0.0
+        return self.hosts.enter(place, self._options.deadline_s)
+
+    def _take(self, place: str) -> int:
+        queue = self._queues.pop(place)
+        number = queue.popleft()
+        if queue:
+            self._queues[place] = queue  # At the end: the other hosts come first now.
+        return number
