@@ -1,7 +1,8 @@
 """How a URI of the catalog becomes a local file, or a reason why it does not.
 
-Only `http`, `https` and files below the catalog's own folder are read. Everything about a URI comes
-from strangers: where it points, what answers there, and for how long.
+Only the kinds in `fetch.sources` are followed: http(s), files below one folder, s3 and gs objects,
+pages by yt-dlp. Everything about a URI comes from strangers: where it points, what answers there,
+and for how long.
 """
 
 import os
@@ -9,16 +10,19 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from formats.storage import StorageError, sha256_file
 from formats.tables import Reason
 from pipelines.connections import MAX_URI_CHARACTERS, HttpTrouble
 from pipelines.downloads import Download
 from pipelines.fetch_options import FetchOptions
+from pipelines.objects import ObjectCopy
+from pipelines.pages import fetch_page, is_page
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 
@@ -59,104 +63,179 @@ def fetch_source(
     """Bring the bytes that a URI names to a file of ours; on failure there is no such file.
 
     Args:
-        uri: An http or https URI, or the path of a file relative to `folder`.
+        uri: An http(s), s3 or gs URI, a file URI, or the path of a file relative to `folder`.
         destination: Where the file is to be; it does not exist yet.
         options: Limits and what is allowed.
-        folder: Of the catalog. No file outside of it is read, not even through a link.
+        folder: Of the catalog; `file_root` goes before it. No file outside of it is read, not even
+            through a link.
 
     Raises:
-        FetchError: with `bad_uri`, `source_not_allowed`, `denied_address`, `unreachable`, `gone`,
-            `denied`, `opted_out`, `busy`, `broken_server`, `redirects`, `timeout`, `too_large`,
-            `encoded` or `truncated`.
+        FetchError: with one of the reasons of a source.
         StorageError: the destination cannot be written.
     """
-    kind = _kind(uri)
+    kind = _kind(uri, options)
     if kind not in options.sources:
         raise FetchError(Reason.SOURCE_NOT_ALLOWED, f"sources of kind {kind!r} are not followed")
-    if kind == "http":
-        return _download(uri, destination, options)
-    if folder is None:
-        raise FetchError(Reason.SOURCE_NOT_ALLOWED, "the catalog has no folder of its own")
-    return _take_file(uri, destination, options, Path(folder))
+    if kind == "file":
+        return _take_file(uri, destination, options, options.file_root or folder)
+    if kind == "ytdlp":
+        return _take_page(uri, destination, options)
+    return _copy(uri, destination, options, ObjectCopy if kind in ("s3", "gs") else Download)
 
 
-def _kind(uri: str) -> str:
-    """`http`, `file` for a path, or the scheme."""
+def _kind(uri: str, options: FetchOptions) -> str:
+    """The kind as `fetch.sources` names it; for what it does not know, the scheme."""
     if not uri or len(uri) > MAX_URI_CHARACTERS or not _is_clean(uri):
         raise FetchError(Reason.BAD_URI, f"not a URI: {uri[:80]!r}")
     scheme = _SCHEME.match(uri)
     if scheme is None:
         return "file"
     name = scheme[1].lower()
-    return {"https": "http", "file": "file:"}.get(name, name)
+    if name not in ("http", "https"):
+        return name
+    return "ytdlp" if "ytdlp" in options.sources and is_page(uri, options.ytdlp_hosts) else "http"
 
 
 def _is_clean(uri: str) -> bool:
-    return not any(ord(character) < 32 or ord(character) == 127 for character in uri)
-
-
-def _download(uri: str, destination: str, options: FetchOptions) -> Fetched:
-    with _new_file(destination) as file:
-        download = Download(uri, file, options)
-        try:
-            download.run()
-        except HttpTrouble as trouble:
-            raise FetchError(
-                trouble.reason, trouble.detail, retry_later=trouble.later, tries=download.tries
-            ) from trouble
-    return Fetched(
-        download.received,
-        download.sha256,
-        download.tries,
-        download.final_uri,
-        download.length_verified,
+    """Whether it is text without control characters or halves of characters."""
+    return not any(
+        ord(character) < 32 or ord(character) == 127 or 0xD800 <= ord(character) < 0xE000
+        for character in uri
     )
 
 
-def _take_file(path: str, destination: str, options: FetchOptions, folder: Path) -> Fetched:
-    """Link a file of the catalog's folder, or copy it where it cannot be linked."""
-    source = _inside(path, folder)
-    with _open_regular(source) as opened:
+def _copy(
+    uri: str, destination: str, options: FetchOptions, make: type[Download] | type[ObjectCopy]
+) -> Fetched:
+    with _new_file(destination) as file:
+        try:
+            copy = make(uri, file, options)
+        except HttpTrouble as trouble:
+            raise _failed(trouble, 0) from trouble
+        try:
+            copy.run()
+        except HttpTrouble as trouble:
+            raise _failed(trouble, copy.tries) from trouble
+    return Fetched(copy.received, copy.sha256, copy.tries, copy.final_uri, copy.length_verified)
+
+
+def _take_page(uri: str, destination: str, options: FetchOptions) -> Fetched:
+    try:
+        fetch_page(uri, destination, options)
+    except HttpTrouble as trouble:
+        raise _failed(trouble, int(trouble.asked)) from trouble
+    # yt-dlp retries, follows redirects and checks lengths by itself, and does not tell.
+    return Fetched(Path(destination).stat().st_size, sha256_file(destination), 1, uri, False)
+
+
+def _failed(trouble: HttpTrouble, tries: int) -> FetchError:
+    return FetchError(trouble.reason, trouble.detail, retry_later=trouble.later, tries=tries)
+
+
+def _take_file(uri: str, destination: str, options: FetchOptions, root: str | None) -> Fetched:
+    """Link a file of the folder, or copy it where it cannot be linked."""
+    if root is None:
+        raise FetchError(Reason.SOURCE_NOT_ALLOWED, "the catalog has no folder of its own")
+    with ExitStack() as stack:
+        folder, name = _open_parent(_inside(_path_of(uri), Path(root)), Path(root), stack)
+        opened = stack.enter_context(_open_regular(folder, name))
         announced = os.fstat(opened.fileno()).st_size
         if announced > options.max_bytes:
             raise FetchError(Reason.TOO_LARGE, f"{announced} bytes", tries=1)
-        if not _linked(source, destination):
+        if not _linked(opened, folder, name, destination):
             with _new_file(destination) as file:
                 shutil.copyfileobj(opened, file)
     size_bytes = Path(destination).stat().st_size
-    return Fetched(size_bytes, sha256_file(destination), 1, path, True)
+    return Fetched(size_bytes, sha256_file(destination), 1, uri, True)
 
 
-def _inside(path: str, folder: Path) -> Path:
-    root = folder.resolve()
+def _path_of(uri: str) -> str:
+    """The path that a file URI (RFC 8089) names; a path stays as it is."""
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        return uri
+    rest = uri[scheme.end() :]
+    host = ""
+    if rest.startswith("//"):
+        host, slash, rest = rest[2:].partition("/")
+        rest = slash + rest
+    if host.lower() not in ("", "localhost"):
+        raise FetchError(Reason.SOURCE_NOT_ALLOWED, f"a file of another host, {host[:80]!r}")
+    path = os.fsdecode(unquote_to_bytes(rest))
+    if not path.startswith("/") or "?" in rest or "#" in rest or not _is_clean(path):
+        raise FetchError(Reason.BAD_URI, f"not a file URI: {uri[:80]!r}")
+    return path
+
+
+def _inside(path: str, root: Path) -> Path:
+    """Where a file lies relative to the folder once every link is followed."""
+    top = root.resolve()
     try:
-        source = (root / path).resolve()
+        source = (top / path).resolve()
     except (OSError, RuntimeError) as error:  # A name too long, or links that go round.
         raise FetchError(Reason.BAD_URI, str(error)) from error
-    if not source.is_relative_to(root):
+    if not source.is_relative_to(top):
         raise FetchError(Reason.SOURCE_NOT_ALLOWED, "outside of the catalog's folder")
-    return source
+    return source.relative_to(top)
 
 
-def _open_regular(source: Path) -> BinaryIO:
+def _open_parent(source: Path, root: Path, stack: ExitStack) -> tuple[int, str]:
+    """(descriptor of the folder that a file is in, its name there).
+
+    Goes down from the root without following a link: whoever puts one there after the path was
+    checked gains nothing.
+    """
+    if not source.parts:
+        raise FetchError(Reason.BAD_URI, "not a file", tries=1)
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    stack.callback(os.close, folder)
+    for part in source.parts[:-1]:
+        with _refusals():
+            folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        stack.callback(os.close, folder)
+    return folder, source.name
+
+
+def _open_regular(folder: int, name: str) -> BinaryIO:
     """The file, opened; a pipe or a device is not even opened, since that alone can hang."""
+    with _refusals():
+        _check_regular(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    opened = os.fdopen(descriptor, "rb")
     try:
-        if not stat.S_ISREG(source.stat().st_mode):
-            raise FetchError(Reason.BAD_URI, "not a file", tries=1)
-        return source.open("rb")
+        _check_regular(os.fstat(descriptor))  # It may be another one by now.
+    except FetchError:
+        opened.close()
+        raise
+    return opened
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise FetchError(Reason.BAD_URI, "not a file", tries=1)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what the file system refuses into reasons."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FetchError(Reason.GONE, "no such file", tries=1) from error
     except OSError as error:
         raise FetchError(Reason.DENIED, f"cannot be read: {error.strerror}", tries=1) from error
 
 
-def _linked(source: Path, destination: str) -> bool:
+def _linked(opened: BinaryIO, folder: int, name: str, destination: str) -> bool:
     """Whether a hard link could be made: not to another disk, nor to everyone's files."""
     try:
-        os.link(source, destination)
+        os.link(name, destination, src_dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
-    return True
+    if os.path.samestat(os.fstat(opened.fileno()), os.lstat(destination)):
+        return True
+    os.unlink(destination)  # The name stands for another file by now.
+    return False
 
 
 @contextmanager
