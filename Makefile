@@ -13,17 +13,21 @@ STAGES := expand match targets fetch deduplicate label split shard
 job = --seed "$(SEED)" --out "$(OUT)" \
 	$(if $(CATALOG),--catalog "$(CATALOG)") $(if $(TARGETS),--targets "$(TARGETS)") \
 	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RUNNER),--runner "$(RUNNER)") \
+	$(if $(RETRY),--retry "$(RETRY)") \
 	$(foreach word,$(SET),--set "$(word)") $(if $(BEAM_ARGS),-- $(BEAM_ARGS))
 
-.PHONY: help install sample dataset $(STAGES) verify overlap report train test lint
+.PHONY: help install sample dataset preflight $(STAGES) verify takedown overlap report train test lint
 
 help: ## list the targets
 	@grep -hE '^[a-z |$$()A-Z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.dataset ## own virtual environment with all that the dataset stages need
 
-dataset: install ## labels -> shards, report and card   [SEED CATALOG TARGETS OUT CONFIG SET RUNNER BEAM_ARGS]
+dataset: install ## labels -> shards, report and card   [SEED CATALOG TARGETS OUT CONFIG SET RETRY RUNNER BEAM_ARGS]
 	@$(BIN)/python -m pipelines dataset $(job)
+
+preflight: install ## fetch a sample, forecast yield, bytes and time   [SEED CATALOG OUT CONFIG SET N]
+	@$(BIN)/python -m pipelines preflight $(if $(N),--rows "$(N)") $(job)
 
 sample: install ## render the built-in sample world
 	@$(BIN)/python -m pipelines sample
@@ -31,8 +35,11 @@ sample: install ## render the built-in sample world
 $(STAGES): install ## (any stage by its name) run one stage, same variables as dataset
 	@$(BIN)/python -m pipelines $@ $(job)
 
-verify: install ## re-read every byte that the manifests name   [OUT]
-	@$(BIN)/python -m pipelines verify --out "$(OUT)"
+verify: install ## re-read every shard, stored video and table   [OUT SUBSET=n/t]
+	@$(BIN)/python -m pipelines verify --out "$(OUT)" $(if $(SUBSET),--subset "$(SUBSET)")
+
+takedown: install ## remove videos and keep them out for ever   [OUT IDS]
+	@$(BIN)/python -m pipelines takedown --out "$(OUT)" --ids "$(IDS)"
 
 overlap: install ## how much of a target's label lists the labels cover   [OUT LABELS]
 	@$(BIN)/python -m pipelines overlap --out "$(OUT)" $(foreach word,$(LABELS),"$(word)")

@@ -24,7 +24,12 @@ class SplitRule:
     center_s: float = 4.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.short_s[0] <= self.short_s[1] < self.long_s[0] <= self.long_s[1]:
+        for name, (begin, end) in (("short_s", self.short_s), ("long_s", self.long_s)):
+            if not begin > 0:
+                raise ValueError(f"{name} must begin above 0, got {begin}")
+            if not begin <= end:
+                raise ValueError(f"{name} must not end before it begins, got {begin} to {end}")
+        if not self.short_s[1] < self.long_s[0]:
             raise ValueError(f"short_s must lie below long_s, got {self.short_s} and {self.long_s}")
         if not 0 < self.center_s <= self.long_s[0]:
             raise ValueError(f"center_s must fit into every long video, got {self.center_s}")

@@ -1,4 +1,4 @@
-"""`python -m pipelines STAGE|dataset|sample|verify|overlap|report`: the dataset side's commands."""
+"""`python -m pipelines STAGE|dataset|preflight|sample|verify|...`: the dataset side's commands."""
 
 import argparse
 import importlib
@@ -18,6 +18,7 @@ from labelspace.extract import HashtagError
 from labelspace.hashtags import LabelError
 from labelspace.seeds import SeedError
 from pipelines.catalogs import CatalogError
+from pipelines.columns import printable
 from pipelines.options import Options
 from pipelines.run import (
     LOCAL,
@@ -73,8 +74,13 @@ def _parser() -> argparse.ArgumentParser:
     for stage in STAGES:
         verb = _add(verbs, stage, _one_stage, f"only the stage {stage}", _job_arguments)
         verb.set_defaults(stage=stage)
+    verb = _add(verbs, "preflight", _preflight, "fetch a sample and forecast", _job_arguments)
+    verb.add_argument("--rows", type=int, default=200, help="how many matches to fetch (200)")
     _add(verbs, "sample", _sample, "render the sample world", _world_argument)
-    _add(verbs, "verify", _verify, "re-read every byte that the manifests name", _out_argument)
+    verb = _add(verbs, "verify", _verify, "re-read shards, videos and tables", _out_argument)
+    verb.add_argument("--subset", default="1/1", metavar="n/t", help="only the n-th of t parts")
+    verb = _add(verbs, "takedown", _takedown, "remove videos, and keep them out", _out_argument)
+    verb.add_argument("--ids", required=True, help="file of ids, URIs, uploader:NAME")
     _add(verbs, "overlap", _overlap, "compare with a target's label list", _overlap_arguments)
     _add(verbs, "report", _report, "write the page, the plots and the card", _job_arguments)
     return parser
@@ -118,6 +124,7 @@ def _job_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--set", action="append", default=[], help="section.option=value", dest="words"
     )
+    verb.add_argument("--retry", default="", help="reasons of rejected videos to try once more")
     verb.add_argument("--runner", default=LOCAL, help="local, or the name of a Beam runner")
     verb.add_argument("beam", nargs="*", help="after --: arguments for Beam")
 
@@ -136,6 +143,17 @@ def _one_stage(arguments: argparse.Namespace) -> None:
         _run(arguments.stage, job)
 
 
+def _preflight(arguments: argparse.Namespace) -> None:
+    with _job(arguments) as job:
+        write_config(job)
+        for stage in ("expand", "match"):
+            _run(stage, job)
+        preflight = importlib.import_module("pipelines.preflight")
+        for line in preflight.lines(preflight.preflight(job, arguments.rows)):
+            print(line)
+        print(f"the same as JSON: {job.path(preflight.PREFLIGHT)}")
+
+
 def _report(arguments: argparse.Namespace) -> None:
     with _job(arguments) as job:
         _write_report(job)
@@ -147,8 +165,16 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    counts = importlib.import_module("pipelines.verify").verify(arguments.out)
+    verify = importlib.import_module("pipelines.verify")
+    counts = verify.verify(arguments.out, verify.parse_subset(arguments.subset))
     print(", ".join(f"{count:,} {name}" for name, count in counts.items()) + ": all as written")
+
+
+def _takedown(arguments: argparse.Namespace) -> None:
+    takedown = importlib.import_module("pipelines.takedown")
+    takedown.offline_job(arguments.out)
+    with exclusive(arguments.out):
+        print(takedown.describe(takedown.take_down(arguments.out, arguments.ids)))
 
 
 def _overlap(arguments: argparse.Namespace) -> None:
@@ -162,6 +188,8 @@ def _overlap(arguments: argparse.Namespace) -> None:
 def _job(arguments: argparse.Namespace) -> Iterator[Job]:
     """The job that the words describe, holding its folder; without a catalog, the sample's."""
     with exclusive(arguments.out):
+        if Path(arguments.out, "takedown.json").exists():
+            importlib.import_module("pipelines.takedown").finish_takedown(arguments.out)
         if arguments.catalog is not None:
             if not Path(arguments.catalog).exists():
                 raise JobError(
@@ -185,6 +213,8 @@ def _make_job(
     shipped = [str(folder / f"{name}.toml") for name in wanted if Path(name).name == name]
     configs = [path for path in shipped if Path(path).exists()] + arguments.config
     overrides = _settings_in(" ".join(arguments.words))
+    if arguments.retry:
+        overrides.append(f"fetch.retry={arguments.retry}")
     options = load_settings(Options, configs, [*words, *overrides])
     return Job(
         out=arguments.out,
@@ -213,6 +243,9 @@ def _run(stage: str, job: Job) -> StageRecord:
     counts = "  ".join(f"{name} {count:,}" for name, count in record.counts.items())
     time = "done before" if done else f"{record.seconds:.1f} s"
     print(f"{stage:<12} {time:>11}  {counts}", flush=True)
+    if stage == "fetch" and not done:
+        yields = importlib.import_module("pipelines.yields")
+        print(yields.describe(yields.read_yields(job.path(yields.YIELD))), flush=True)
     return record
 
 
@@ -240,7 +273,8 @@ def _write_report(job: Job) -> "Summary":
 
 
 def _say_start(job: Job) -> None:
-    print(f"seed set {job.seed}, catalog {job.catalog}, targets {', '.join(job.targets) or 'none'}")
+    catalog, targets = printable(str(job.catalog)), ", ".join(job.targets) or "none"
+    print(f"seed set {job.seed}, catalog {catalog}, targets {targets}")
     if not job.targets:
         print("no TARGETS given: nothing is removed as a duplicate of a benchmark", file=sys.stderr)
 

@@ -17,6 +17,7 @@ from pipelines.label_manifest import SpaceFacts, read_space_facts
 from pipelines.markdown import escape, table
 from pipelines.options import Options
 from pipelines.summary import Summary, dataset_options, read_columns
+from pipelines.yields import YIELD, finding, read_yields
 
 _MAX_LICENCES = 20
 # Row keys in memory at once when licences are counted.
@@ -49,11 +50,10 @@ sampling weight.
 
 _TAKEDOWN = """\
 Every sample's JSON names its `video_id`, `uri`, and, where the catalog had it, `uploader` and \
-`licence`. To take a video down, remove its row from the catalog and run the same `make dataset` \
-into an empty folder. Choices are hashes of ids, so every other video is treated as before, \
-unless its label falls below `label.min_videos`, or another label takes its place under \
-`label.max_labels` or `label.label_subset`. The new dataset has a new `dataset_id`. Whoever \
-holds copies of the shards must replace them."""
+`licence`. `make takedown OUT=... IDS=file` removes what the file names, one `video_id`, URI or \
+`uploader:NAME` a line, from every file here, and keeps it out of later runs. Every other clip \
+stays as it is and where it is; the dataset has a new `dataset_id`. Whoever holds copies of the \
+shards must replace those that changed."""
 
 
 def write_card(folder: str, summary: Summary) -> None:
@@ -81,7 +81,7 @@ def write_card(folder: str, summary: Summary) -> None:
         "## Use",
         _USE,
         "## Taking an item down",
-        _TAKEDOWN,
+        f"{_TAKEDOWN}\n\nTaken down so far: {summary.fates[Fate.TAKEN_DOWN]:,} videos.",
         "## Identity and checks",
         _identity(summary, facts),
         "## Citation",
@@ -143,11 +143,18 @@ def _how(folder: str, summary: Summary, options: Options) -> str:
             table(("Stage", "Seconds:"), steps),
             "What became of every catalog row:",
             table(("Fate", "Rows:"), [*fates, ("**sum**", f"**{summary.catalog_rows:,}**")]),
+            *_yield(folder),
             "Options that differ from the default:",
             options_table,
             "`config.toml` holds all of them.",
         ]
     )
+
+
+def _yield(folder: str) -> list[str]:
+    """What fetching brought, if that was counted; hosts are not named to strangers."""
+    path = Path(folder) / YIELD
+    return [f"Fetching: {finding(read_yields(str(path)))}."] if path.exists() else []
 
 
 def _splits(summary: Summary) -> str:

@@ -2,13 +2,13 @@
 
 The unit of work is a part: a tar of stored videos and a Parquet table of what became of each match
 in it. The table is written last and is the commit; a tar without one is a killed worker's and is
-removed. A run takes the matches without a final fate, so parts are only ever added: a kill costs
-the units that were under way, and a catalog may grow between runs.
+removed. A run takes the matches without a final fate, and those rejected for a reason that is to be
+retried, so parts are only ever added: a kill costs the units that were under way, and a catalog may
+grow between runs.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,22 +20,24 @@ from formats.shards import digest_of
 from formats.storage import remove_leftovers, write_text
 from formats.tables import MatchRow, count_rows, read_rows
 from pipelines import match
-from pipelines.batches import WriteCounts, names, part_files, read_counts
+from pipelines.batches import names, part_files, read_counts, read_part
 from pipelines.catalogs import catalog_folder
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
-from pipelines.joins import (
-    REJECTED,
-    RETRY_LATER,
-    STORED,
-    FetchedVideo,
-    JoinTables,
-    RowKey,
-    keys_of,
-    latest_videos,
-)
+from pipelines.joins import REJECTED, RETRY_LATER, FetchedVideo, JoinTables, latest_videos
 from pipelines.run import Job, JobError, Outcome
-from pipelines.units import FetchUnit, Workplace, fetch_unit
+from pipelines.strikes import purge_videos, taken_down_keys
+from pipelines.tallies import MatchUri
+from pipelines.units import FetchUnit, FetchUnits, Workplace
+from pipelines.yields import (
+    YIELD,
+    Verdict,
+    WriteYields,
+    Yields,
+    describe_over_limit,
+    most_often,
+    read_yields,
+)
 
 TABLE = "videos"
 _COUNTS = "counts.json"
@@ -53,15 +55,27 @@ _MAY_CHANGE = {
 
 
 def run(job: Job) -> Outcome:
-    """Fetch every match without a final fate.
+    """Fetch every match without a final fate, and once more what `retry` names.
 
     Raises:
-        JobError: more than `max_failed_fraction` of all matches could not be stored.
+        JobError: more than `max_failed_fraction` of all matches could not be stored, or more than
+            `max_host_failed_fraction` of one host's. What was fetched is kept.
     """
+    fetch_matches(job)
+    yields = count_yields(job)
+    _check(yields, job)
+    counts = read_counts(job.path(TABLE, _COUNTS))
+    return Outcome(dict(sorted(counts.items())), unfinished=counts[RETRY_LATER] > 0)
+
+
+def fetch_matches(job: Job) -> None:
+    """Add what is missing to `videos/`."""
     folder = job.path(TABLE)
     Path(folder).mkdir(parents=True, exist_ok=True)
     _check_options(folder, job.options.fetch)
     _remove_uncommitted(folder)
+    # What a name on the list stands for may only be known since the catalog was read anew.
+    purge_videos(job.out, taken_down_keys(job.out))
     workplace = Workplace(
         folder, catalog_folder(job.catalog) if job.catalog else None, job.options.fetch
     )
@@ -70,13 +84,26 @@ def run(job: Job) -> Outcome:
         files = names(pipeline, part_files(job.path(match.TABLE)), "Matches")
         _ = files | "Fetch" >> FetchMatches(workplace)
 
-    engine = Engine(job.runner, job.beam_args, job.options.run.workers)
     total = sum(count_rows(file) for file in part_files(job.path(match.TABLE)))
     with progress.bar("fetch", total, "videos"):
-        engine.execute(build)
-    counts = _count(job, engine)
-    _check(counts, job)
-    return Outcome(dict(sorted(counts.items())), unfinished=counts[RETRY_LATER] > 0)
+        _engine(job).execute(build)
+
+
+def count_yields(job: Job) -> Yields:
+    """Count this job's matches by outcome and host; `videos/` may hold those of others too."""
+    limit = job.options.fetch.max_host_failed_fraction
+
+    def build(pipeline: beam.Pipeline) -> None:
+        tables = {match.TABLE: MatchUri, TABLE: FetchedVideo}
+        joined = pipeline | "Matches" >> JoinTables(job, tables)
+        _ = joined | "Yields" >> WriteYields(job.path(TABLE, _COUNTS), job.path(YIELD), limit)
+
+    _engine(job).execute(build)
+    return read_yields(job.path(YIELD))
+
+
+def _engine(job: Job) -> Engine:
+    return Engine(job.runner, job.beam_args, job.options.run.workers)
 
 
 @dataclass
@@ -90,7 +117,7 @@ class FetchMatches(beam.PTransform):
             files
             | "PlanUnits" >> beam.FlatMap(plan_units, self.workplace)
             | "Spread" >> beam.Reshuffle()
-            | "FetchUnit" >> beam.FlatMap(fetch_unit, self.workplace)
+            | "FetchUnit" >> beam.ParDo(FetchUnits(self.workplace))
         )
 
 
@@ -99,25 +126,48 @@ def plan_units(matches: str, workplace: Workplace) -> Iterator[FetchUnit]:
 
     Holds one bucket of keys in memory.
     """
-    known = {}
-    for part in part_files(workplace.videos):
-        known.update(_statuses(part))
-    final = {key for key, status in known.items() if status != RETRY_LATER}
-    open_matches = [row for row in read_rows(matches, MatchRow) if row.row_key not in final]
-    progress.advance(count_rows(matches) - len(open_matches))
+    rows = list(read_rows(matches, MatchRow))
+    known = _known_videos(workplace.videos, rows)
+    by_status: dict[str, list[MatchRow]] = {"": [], RETRY_LATER: [], REJECTED: []}
+    for row in rows:
+        if row.taken_down:
+            continue
+        video = known.get(row.row_key)
+        if video is None or video.status == RETRY_LATER or _is_retried(video, workplace.options):
+            by_status[video.status if video else ""].append(row)
+    progress.advance(len(rows) - sum(map(len, by_status.values())))
     # Videos that were tried before come in units of their own: if nothing changes for any of them,
     # nothing is written, and the stages that follow have nothing to do.
-    for first in (True, False):
-        group = [row for row in open_matches if (row.row_key not in known) is first]
+    for group in by_status.values():
         size = workplace.options.videos_per_part
         for start in range(0, len(group), size):
-            rows = tuple(group[start : start + size])
-            part = f"part-{digest_of([row.row_key for row in rows])[:16]}"
-            yield FetchUnit(part, rows, first)
+            yield _unit(group[start : start + size], known)
 
 
-def _statuses(part: str) -> dict[str, str]:
-    return {row.row_key: row.status for row in read_rows(part, FetchedVideo)}
+def _known_videos(folder: str, rows: list[MatchRow]) -> dict[str, FetchedVideo]:
+    """What became so far of those of the matches that were tried."""
+    keys = {row.row_key for row in rows}
+    return latest_videos(
+        # Not Arrow's is_in, which would hash all keys anew for each of very many small parts.
+        batch.filter(
+            pa.array([key in keys for key in batch.column("row_key").to_pylist()], pa.bool_())
+        )
+        for part in part_files(folder)
+        for batch in read_part(part, FetchedVideo)
+    )
+
+
+def _is_retried(video: FetchedVideo, options: FetchOptions) -> bool:
+    return video.status == REJECTED and video.reason in options.retry
+
+
+def _unit(rows: list[MatchRow], known: dict[str, FetchedVideo]) -> FetchUnit:
+    """Rows that were all tried before, or none."""
+    before = tuple(known[row.row_key] for row in rows if row.row_key in known)
+    # What was tried before is in the name, or a second try would overwrite the part of the first.
+    tried: list[object] = [(video.row_key, video.tries) for video in before]
+    identity = tried or [row.row_key for row in rows]
+    return FetchUnit(f"part-{digest_of(identity)[:16]}", tuple(rows), before)
 
 
 def _remove_uncommitted(folder: str) -> None:
@@ -125,34 +175,6 @@ def _remove_uncommitted(folder: str) -> None:
     for tar in Path(folder).glob("part-*.tar"):
         if not tar.with_suffix(".parquet").exists():
             tar.unlink()
-
-
-def count_outcomes(
-    _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]]
-) -> Iterator[tuple[str, int]]:
-    """Yield (status or status:reason, videos) of a bucket's matches."""
-    videos = latest_videos(tables[TABLE])
-    for key in keys_of(tables[match.TABLE]):
-        video = videos[key]
-        yield video.status, 1
-        if video.reason is not None:
-            yield f"{video.status}:{video.reason}", 1
-
-
-def _count(job: Job, engine: Engine) -> Counter[str]:
-    """Outcomes of this job's matches; `videos/` may hold those of matches that are gone."""
-
-    def build(pipeline: beam.Pipeline) -> None:
-        tables = {match.TABLE: RowKey, TABLE: FetchedVideo}
-        joined = pipeline | "Matches" >> JoinTables(job, tables)
-        _ = (
-            joined
-            | "CountOutcomes" >> beam.FlatMapTuple(count_outcomes)
-            | "WriteCounts" >> WriteCounts(job.path(TABLE, _COUNTS))
-        )
-
-    engine.execute(build)
-    return read_counts(job.path(TABLE, _COUNTS))
 
 
 def _check_options(folder: str, options: FetchOptions) -> None:
@@ -175,19 +197,19 @@ def _check_options(folder: str, options: FetchOptions) -> None:
         )
 
 
-def _check(counts: Counter[str], job: Job) -> None:
-    failed, total = counts[REJECTED] + counts[RETRY_LATER], _total(counts)
-    limit = job.options.fetch.max_failed_fraction
-    if failed <= limit * total:
+def _check(yields: Yields, job: Job) -> None:
+    options, found = job.options.fetch, yields.total
+    over = describe_over_limit(yields, options.max_host_failed_fraction)
+    if found.failures > options.max_failed_fraction * found.videos:
+        over = (
+            f"{found.failures:,} of {found.videos:,} videos could not be stored, more than "
+            f"fetch.max_failed_fraction = {options.max_failed_fraction:g} allows; most often: "
+            f"{most_often(found)} ({yields.verdict})"
+        )
+    if over is None:
         return
-    reasons = Counter({k.partition(":")[2]: n for k, n in counts.items() if ":" in k})
-    worst = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(3))
+    look = "your network" if yields.verdict is Verdict.OWN_NETWORK else f"{job.path(YIELD)}"
     raise JobError(
-        f"{failed:,} of {total:,} videos could not be stored, more than "
-        f"fetch.max_failed_fraction = {limit:g} allows; most often: {worst}. What was fetched is "
-        "kept; look at videos/*.parquet, then run again or raise the limit"
+        f"{over}. What was fetched is kept; look at {look}, then run again (RETRY=reason,reason "
+        "tries rejected videos once more) or raise the limit"
     )
-
-
-def _total(counts: Counter[str]) -> int:
-    return counts[STORED] + counts[REJECTED] + counts[RETRY_LATER]

@@ -1,8 +1,14 @@
 """The options of the stage fetch, which are many: the web, the media, the politeness."""
 
+import importlib.util
+import re
 from dataclasses import dataclass
 
-from pipelines.option_checks import at_least, fraction, operational
+from formats.fates import Reason
+from pipelines.option_checks import at_least, fraction, known_words, operational, read_endpoint
+
+SOURCES = ("http", "file", "s3", "gs", "ytdlp")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -79,3 +85,32 @@ class FetchOptions:
         at_least(self, downloads_per_host=1, host_gap_s=0, host_failures=1)
         fraction(self, "max_failed_fraction")
         fraction(self, "max_host_failed_fraction")
+        known_words(self, "retry", tuple(Reason))
+        known_words(self, "sources", SOURCES)
+        for name in ("s3_endpoint", "gs_endpoint"):
+            _check_endpoint(name, getattr(self, name))
+        if "ytdlp" in self.sources:
+            _check_pages(self.ytdlp_hosts)
+
+
+def _check_endpoint(name: str, endpoint: str) -> None:
+    try:
+        read_endpoint(endpoint)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _check_pages(hosts: tuple[str, ...]) -> None:
+    """Raise ValueError where pages could not be fetched, before anything else is."""
+    if not hosts:
+        raise ValueError(
+            "sources: 'ytdlp' follows no page without ytdlp_hosts; name the hosts you mean"
+        )
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"ytdlp_hosts: {host!r} is not the name of a host")
+    if importlib.util.find_spec("yt_dlp") is None:
+        raise ValueError(
+            "sources: 'ytdlp' needs yt-dlp, which is not installed; run "
+            ".venv/bin/pip install -c constraints.txt -e '.[ytdlp]'"
+        )

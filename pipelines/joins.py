@@ -29,6 +29,7 @@ class FetchedVideo:
     tries: int
     fps: float | None = None
     height: int | None = None
+    source_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class JoinTables(beam.PTransform):
 
 
 def latest_videos(batches: Iterable[pa.RecordBatch]) -> dict[str, FetchedVideo]:
-    """One row per key: a final one over one to retry later, else the one with most tries.
+    """One row per key: a stored one over a rejected one over one to retry later; then most tries.
 
-    Parts are append-only, so a video that was tried again stands in more than one.
+    Parts are append-only, so a video that was tried again stands in more than one. Tries add up
+    from row to row, so of two rejections the later one stands, in whatever order they are read.
     """
     latest: dict[str, FetchedVideo] = {}
     for video in rows_of(batches, FetchedVideo):
@@ -74,5 +76,6 @@ def keys_of(batches: Iterable[pa.RecordBatch]) -> set[str]:
     return {row.row_key for row in rows_of(batches, RowKey)}
 
 
-def _rank(video: FetchedVideo) -> tuple[bool, int, str]:
-    return video.status != RETRY_LATER, video.tries, video.part or ""
+def _rank(video: FetchedVideo) -> tuple[bool, bool, int, str]:
+    stored, final = video.status == STORED, video.status != RETRY_LATER
+    return stored, final, video.tries, video.part or ""

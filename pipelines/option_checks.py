@@ -1,6 +1,8 @@
 """What the option classes share: how a field is marked, and how bounds are checked."""
 
+from collections.abc import Sequence
 from dataclasses import field
+from urllib.parse import urlsplit
 
 
 def operational(default: object) -> object:
@@ -22,3 +24,28 @@ def fraction(options: object, name: str) -> None:
     value = getattr(options, name)
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be in [0, 1], got {value}")
+
+
+def known_words(options: object, name: str, known: Sequence[str]) -> None:
+    """Raise ValueError for an option that lists a word outside of the known ones."""
+    for word in getattr(options, name):
+        if word not in known:
+            raise ValueError(f"{name}: {word!r} is none of {', '.join(known)}")
+
+
+def read_endpoint(endpoint: str) -> tuple[str, str]:
+    """(scheme, host:port) of a service's address; https and nothing for the usual one.
+
+    >>> read_endpoint("http://127.0.0.1:9000"), read_endpoint("")
+    (('http', '127.0.0.1:9000'), ('https', ''))
+
+    Raises:
+        ValueError: it is not http(s)://host:port.
+    """
+    if not endpoint:
+        return "https", ""
+    parts = urlsplit(endpoint)
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise ValueError(f"{endpoint!r} is not http(s)://host:port")
+    return parts.scheme, parts.netloc

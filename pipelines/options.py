@@ -4,9 +4,10 @@ TOML files and `SET="stage.option=value"` hold only differences. An option marke
 how the work is done, not what comes out, so it is left out of the config digest.
 """
 
+import math
 from dataclasses import dataclass, field
 
-from labelspace.splits import SPLITS
+from labelspace.splits import SPLITS, SplitRule
 from pipelines.fetch_options import FetchOptions
 from pipelines.option_checks import at_least, fraction, operational
 
@@ -65,8 +66,10 @@ class MatchOptions:
     uploader: str = "uploader"
     licence: str = "licence"
     duration_s: str = "duration_s"
+    """Column with the length: seconds, or a text such as `90 s`, `1:30`, `0:01:30`, `PT1M30S`."""
     min_duration_s: float = 0.0
-    """Rows whose `duration_s` is below are left out; rows that state none stay."""
+    """Rows whose `duration_s` is below are left out; rows that state none stay, and those that
+    state what is no length are unreadable."""
     max_duration_s: float = 0.0
     """Rows whose `duration_s` is above are left out; 0 = no limit."""
     licences: tuple[str, ...] = ()
@@ -157,19 +160,42 @@ class SplitOptions:
     def __post_init__(self) -> None:
         at_least(self, center_s=0.1, max_videos=0, budget_videos=0, budget_minutes=0)
         at_least(self, frames_per_video=1)
+        self._check_splits()
+        self._check_budget()
+        if self.frame_choice not in ("random", "center"):
+            raise ValueError(f"frame_choice must be random or center, got {self.frame_choice!r}")
+        if self.sampling not in ("tail_preserving", "random"):
+            raise ValueError(f"sampling must be tail_preserving or random, got {self.sampling!r}")
+
+    @property
+    def rule(self) -> SplitRule:
+        """The bounds of the temporal splits."""
+        if len(self.short_s) != 2 or len(self.long_s) != 2:
+            raise ValueError("short_s and long_s are two numbers each: from, to")
+        (short_from, short_to), (long_from, long_to) = self.short_s, self.long_s
+        return SplitRule((short_from, short_to), (long_from, long_to), self.center_s)
+
+    def _check_splits(self) -> None:
         unknown = sorted(set(self.splits) - set(SPLITS))
         if unknown or not self.splits or self.splits[0] == "frames":
             raise ValueError(
                 f"splits are some of {', '.join(SPLITS)}, frames not the first, got {self.splits}"
             )
-        if self.frame_choice not in ("random", "center"):
-            raise ValueError(f"frame_choice must be random or center, got {self.frame_choice!r}")
-        if len(self.short_s) != 2 or len(self.long_s) != 2:
-            raise ValueError("short_s and long_s are two numbers each: from, to")
-        if self.sampling not in ("tail_preserving", "random"):
-            raise ValueError(f"sampling must be tail_preserving or random, got {self.sampling!r}")
+        twice = [name for name in SPLITS if self.splits.count(name) > 1]
+        if twice:
+            raise ValueError(f"splits names {', '.join(twice)} more than once; once is enough")
+        # Made here so that its own checks speak before the first stage, not at the stage split.
+        _ = self.rule
+
+    def _check_budget(self) -> None:
         if self.budget not in ("F1", "F2"):
             raise ValueError(f"budget must be F1 or F2, got {self.budget!r}")
+        if not math.isfinite(self.budget_minutes):
+            raise ValueError(f"budget_minutes must be a number, got {self.budget_minutes}")
+        if self.budget_minutes and self.budget != "F2":
+            raise ValueError("budget_minutes is for budget=F2; set that too, or budget_videos")
+        if self.budget_videos and self.budget != "F1":
+            raise ValueError("budget_videos is for budget=F1; with F2 set budget_minutes")
 
 
 @dataclass(frozen=True)

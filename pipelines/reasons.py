@@ -35,6 +35,9 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.OPTED_OUT: Advice(
         "The publisher asks not to be used for training.", "Nothing: respect it."
     ),
+    Reason.ROBOTS: Advice(
+        "The host's robots.txt does not allow it to us.", "Nothing: respect it, or ask the host."
+    ),
     Reason.BUSY: Advice("The server asks to slow down (429, 503).", "Run fetch again later."),
     Reason.BROKEN_SERVER: Advice(
         "The server failed, or its answer was no valid HTTP.", "Run fetch again later."
@@ -52,6 +55,10 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.TRUNCATED: Advice(
         "The connection ended before the last byte, every time.", "Run fetch again later."
+    ),
+    Reason.HOST_FAILING: Advice(
+        "Its host failed fetch.host_failures times in a row and was left alone.",
+        "Run fetch again later.",
     ),
     Reason.EMPTY: Advice("The file has no bytes.", "Correct the source."),
     Reason.NOT_VIDEO: Advice(

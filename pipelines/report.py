@@ -25,6 +25,7 @@ from pipelines.stills import (
     label_strips,
 )
 from pipelines.summary import Summary, read_columns, summarise, write_summary
+from pipelines.yield_report import yield_section
 
 MAX_LABELS, CLIPS_PER_LABEL, MAX_DUPLICATES = 30, 4, 50
 
@@ -76,6 +77,7 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
         facts=_facts(summary),
         funnel=_funnel(_lost(folder, summary), summary.catalog_rows),
         reasons=_reasons(summary),
+        hosts=yield_section(folder),
         splits=_splits(summary),
         clips_note=f"{_sentence(strips, len(labels))} Split <i>{text(shown)}</i>, chosen by hash.",
         clips="".join(map(_label, strips)),

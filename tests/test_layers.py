@@ -27,6 +27,7 @@ HOMES = {
     "ffmpeg": "formats",
     "imageio_ffmpeg": "formats",
     "urllib3": "pipelines",
+    "protego": "pipelines",
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 

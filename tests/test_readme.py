@@ -52,6 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         csv.writer(file).writerows(rows[:6])
     (path / "kinetics_val.csv").write_text("video_id,uri,label\nt,5.mp4,yoga\n")
     (path / "my_labels.txt").write_text("# mine\nyoga\n")
+    (path / "gone.txt").write_text("# asked for\nv1\nuri:2.mp4\nuploader:nobody\n")
     return path
 
 
@@ -89,12 +90,36 @@ def test_every_command_is_one_of_make_or_prints_hashtags(
 def test_the_commands_for_a_catalog_of_ones_own_run(
     virtual_environment: tuple[str, ...], folder: Path
 ) -> None:
-    own = [command for command in COMMANDS if re.search("CATALOG|verify|overlap", command)]
-    assert len(own) == 4
+    own = [command for command in COMMANDS if re.search("CATALOG|verify|overlap|takedown", command)]
+    own = [command for command in own if not re.search("preflight|RETRY", command)]
+    assert len(own) == 6
     said = [run(command, folder, *virtual_environment) for command in own]
     assert "clip                     5" in said[0]
     assert "all as written" in said[2]
     assert re.search(r"exact +1/400 +0\.2%", said[3])
+    assert "all as written" in said[4]
+    assert "2 videos taken down" in said[5]
+    assert "taken_down               2" in run(own[0], folder, *virtual_environment)
+
+
+@pytest.mark.slow
+def test_a_forecast_leaves_what_is_done_and_a_retry_finds_what_came_back(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    forecast, retry = (command for command in COMMANDS if re.search("preflight|RETRY", command))
+    away = folder / "away.mp4"
+    (folder / "3.mp4").rename(away)
+    here = (*virtual_environment, "OUT=out/again")
+    assert "yield                80.0%" in run(forecast, folder, *here)
+    first = run(retry.partition(" RETRY")[0], folder, *here, "SET=label.min_videos=4")
+    assert "4 of 5 videos stored (80.0 %)" in first and "link rot" in first
+    away.rename(folder / "3.mp4")
+    said = run(forecast, folder, *here)
+    assert "5 of 5 matches fetched" in said and "yield               100.0%" in said
+    said = run(retry, folder, *here)
+    assert "5 of 5 videos stored (100.0 %)" in said and "clip                     5" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("match "))
+    assert "done before" in line
 
 
 @pytest.mark.slow

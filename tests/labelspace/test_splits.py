@@ -65,9 +65,10 @@ def test_an_unknown_split_is_refused() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"short_s": (5.0, 1.0)}, "short_s must lie below long_s"),
+        ({"short_s": (5.0, 1.0)}, "short_s must not end before it begins, got 5.0 to 1.0"),
         ({"short_s": (1.0, 56.0)}, "short_s must lie below long_s"),
-        ({"short_s": (0.0, 5.0)}, "short_s must lie below long_s"),
+        ({"short_s": (0.0, 5.0)}, "short_s must begin above 0, got 0.0"),
+        ({"long_s": (float("nan"), 60.0)}, "long_s must begin above 0, got nan"),
         ({"center_s": 56.0}, "center_s must fit"),
         ({"center_s": 0.0}, "center_s must fit"),
     ],

@@ -90,7 +90,8 @@ def running_server() -> Iterator[Server]:
 
 
 def options(**more: object) -> FetchOptions:
-    given = {"allow_addresses": ("127.0.0.1",), "deadline_s": 5.0, "idle_s": 2.0, **more}
+    given = {"allow_addresses": ("127.0.0.1",), "deadline_s": 5.0, "idle_s": 2.0}
+    given |= {"robots_txt": False, "host_gap_s": 0.0, **more}
     return FetchOptions(**given)  # type: ignore[arg-type]
 
 

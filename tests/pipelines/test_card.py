@@ -10,6 +10,8 @@ from pipelines import card
 from pipelines.card import count_licences, write_card
 from pipelines.markdown import escape
 from pipelines.summary import summarise
+from pipelines.tallies import Tally
+from pipelines.yields import Yields, write_yields
 from tests.pipelines.finished_dataset import Post, write_finished
 
 HOSTILE = "a|b `c`\n# d <img src=x> [e](http://f) *g* $h$"
@@ -138,3 +140,19 @@ def test_a_missing_table_is_named(tmp_path):
 
 def test_text_is_cut_at_a_length():
     assert escape("x" * 500) == "x" * 119 + "…"
+
+
+def test_what_fetching_brought_is_said_without_naming_a_host(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_finished(out, POSTS, settings=("label.min_videos=2",))
+    write_card(str(out), summarise(str(out)))
+    assert "Fetching:" not in (out / "DATASET_CARD.md").read_text()
+    hosts = (("secret.example", Tally({"stored": 6, "rejected:gone": 2}, source_bytes=3_000)),)
+    write_yields(Yields(hosts, hosts=1), str(out / "yield.json"))
+    write_card(str(out), summarise(str(out)))
+    text = (out / "DATASET_CARD.md").read_text()
+    assert (
+        "\n\nFetching: 6 of 8 videos stored (75.0 %), 3.0 KB from 1 host; link rot: 2 of 2 "
+        "failures gone or denied.\n\n"
+    ) in text
+    assert "secret.example" not in text

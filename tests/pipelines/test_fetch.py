@@ -1,5 +1,6 @@
 """Units of real video, committed, killed and resumed."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,13 @@ def test_other_options_do_not_mix_with_what_was_stored(catalog: Path, tmp_path: 
 def test_too_many_failures_stop_the_job(catalog: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"2 of 4 videos could not be stored.*gone 1"):
         run(make_job(catalog, tmp_path, max_failed_fraction=0.25))
+
+
+def test_what_a_run_counts_is_no_part_of_what_it_leaves(catalog: Path, tmp_path: Path) -> None:
+    run(make_job(catalog, tmp_path))
+    assert "yield.json" not in {path.name for path in (tmp_path / "videos").iterdir()}
+    content = json.loads((tmp_path / "yield.json").read_text())
+    (host,) = content["worst_hosts"]
+    assert (host["host"], host["videos"], host["stored"]) == ("files", 4, 2)
+    sizes = [(catalog / name).stat().st_size for name in NAMES[:3]]
+    assert content["source_bytes"] == sum(sizes) and content["stored_bytes"] > 0

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from formats.fates import Reason
 from pipelines.__main__ import main
 
 
@@ -36,3 +37,12 @@ def test_a_setting_without_a_name_is_one_sentence(
 ) -> None:
     assert match(tmp_path, "oops") == 1
     assert "'oops' is not of the form section.option=value" in capsys.readouterr().err
+
+
+def test_a_reason_that_cannot_be_retried_is_one_sentence_with_all_that_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "--catalog", __file__, "--out", str(tmp_path), "--retry", "gnoe"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("tagreel: fetch: retry: 'gnoe' is none of bad_uri, ")
+    assert all(reason in said for reason in Reason) and said.count("\n") == 1

@@ -1,6 +1,7 @@
 import pytest
 
-from formats.settings import significant
+from formats.settings import SettingsError, load_settings, significant
+from labelspace.splits import SplitRule
 from pipelines.options import FetchOptions, LabelOptions, Options, SplitOptions
 
 
@@ -17,6 +18,16 @@ def test_how_the_work_is_done_is_no_part_of_the_dataset() -> None:
     assert "stored_short_edge" in names
 
 
+def test_budgets_go_with_their_amounts() -> None:
+    assert SplitOptions(budget="F2", budget_minutes=5.0).budget_minutes == 5
+    assert SplitOptions(budget_videos=50).rule == SplitRule()
+
+
+def test_a_wrong_split_is_one_sentence_at_the_start() -> None:
+    with pytest.raises(SettingsError, match=r"^split: short_s must begin above 0, got 0\.0$"):
+        load_settings(Options, [], ["split.short_s=0,5"])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -24,6 +35,14 @@ def test_how_the_work_is_done_is_no_part_of_the_dataset() -> None:
         (lambda: FetchOptions(max_failed_fraction=2), r"must be in \[0, 1\], got 2"),
         (lambda: SplitOptions(budget="F3"), "budget must be F1 or F2, got 'F3'"),
         (lambda: SplitOptions(short_s=(1.0,)), "two numbers each"),
+        (lambda: SplitOptions(short_s=(0.0, 5.0)), r"short_s must begin above 0, got 0\.0"),
+        (lambda: SplitOptions(short_s=(5.0, 1.0)), "must not end before it begins, got 5.0 to 1.0"),
+        (lambda: SplitOptions(short_s=(1.0, 56.0)), "short_s must lie below long_s"),
+        (lambda: SplitOptions(center_s=60.0), "center_s must fit into every long video"),
+        (lambda: SplitOptions(splits=("all", "all")), "splits names all more than once"),
+        (lambda: SplitOptions(budget_minutes=5.0), "budget_minutes is for budget=F2; set that too"),
+        (lambda: SplitOptions(budget="F2", budget_videos=50), "budget_videos is for budget=F1"),
+        (lambda: SplitOptions(budget="F2", budget_minutes=float("inf")), "must be a number"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(make: object, message: str) -> None:
