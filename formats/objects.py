@@ -46,49 +46,58 @@ class Service:
 
 
 class OpenObject:
-    """One version of an object, readable from any place on."""
+    """An object whose size and version are known, to be read once from its first byte on."""
 
-    def __init__(self, file: pa.NativeFile, size: int, version: str) -> None:
-        self._file = file
+    def __init__(self, size: int, version: str, open_: Callable[[], pa.NativeFile]) -> None:
         self.size = size
         self.version = version
         """Another one if the object was written anew."""
+        self._open = open_
+        self._file: pa.NativeFile | None = None
 
-    def read(self, start: int, size: int, *, seconds: float) -> bytes:
-        """Up to `size` bytes from `start` on; fewer where the object or its connection ends.
+    def read(self, size: int, *, seconds: float) -> bytes:
+        """The next bytes, `size` at most; none at the end.
 
-        S3 is not asked for one version: compare `version` of the object opened anew when done.
+        Neither service is asked for one version: look at `version` anew when done.
 
         Raises:
-            ObjectError: the client failed.
+            FileNotFoundError: it is gone by now.
+            ObjectError: the client failed; what was read so far may not be gone on with.
             TimeoutError: not done in so many seconds.
         """
-        return _within(seconds, lambda: bytes(self._file.read_at(size, start)))
+        return _within(seconds, lambda: self._read(size))
+
+    def _read(self, size: int) -> bytes:
+        if self._file is None:
+            self._file = self._open()
+        return bytes(self._file.read(size))
 
 
-def open_object(service: Service, bucket: str, key: str, *, seconds: float) -> OpenObject:
-    """An object by its bucket and key, both taken literally.
+def find_object(service: Service, bucket: str, key: str, *, seconds: float) -> OpenObject:
+    """An object by its bucket and key, both taken literally. Nothing of its body is read yet.
 
     Raises:
         FileNotFoundError: there is no such object or bucket.
         ObjectError: the client failed.
         TimeoutError: not done in so many seconds.
     """
-    return _within(seconds, lambda: _open(service, f"{bucket}/{key}"))
+    return _within(seconds, lambda: _find(service, f"{bucket}/{key}"))
 
 
-def _open(service: Service, path: str) -> OpenObject:
+def _find(service: Service, path: str) -> OpenObject:
     client = _filesystem(service)
     if service.kind == "s3":
         file = client.open_input_file(path)
         facts = {name.lower(): bytes(value).decode() for name, value in file.metadata().items()}
-        return OpenObject(file, file.size(), f"{facts.get('etag')} {facts.get('last-modified')}")
-    # Not by the file's own size(): Google's client then asks the server while no other thread of
-    # this process can go on, for as long as the server likes.
+        version = f"{facts.get('etag')} {facts.get('last-modified')}"
+        return OpenObject(file.size(), version, lambda: file)
+    # Not by open_input_file: Google's client then begins a download that nobody reads, and its
+    # size() asks the server while no other thread of this process can go on.
     info = client.get_file_info(path)
     if info.type != fs.FileType.File:
         raise FileNotFoundError(path)
-    return OpenObject(client.open_input_file(path), info.size, f"{info.size} {info.mtime_ns}")
+    version = f"{info.size} {info.mtime_ns}"
+    return OpenObject(info.size, version, lambda: client.open_input_stream(path))
 
 
 def _filesystem(service: Service) -> fs.FileSystem:

@@ -9,7 +9,7 @@ import re
 import time
 from typing import BinaryIO
 
-from formats.objects import ObjectError, OpenObject, Service, open_object
+from formats.objects import ObjectError, OpenObject, Service, find_object
 from formats.storage import StorageError
 from formats.tables import Reason
 from pipelines.connections import HttpTrouble
@@ -63,7 +63,6 @@ class ObjectCopy:
         self._service = service_of(uri.partition(":")[0].lower(), options)
         self._deadline = time.monotonic() + options.deadline_s
         self._digest = hashlib.sha256()
-        self._version: str | None = None
 
     @property
     def sha256(self) -> str:
@@ -88,15 +87,14 @@ class ObjectCopy:
 
     def _try(self) -> None:
         try:
-            opened = self._open()
-            if opened.size > self._options.max_bytes:
-                raise HttpTrouble(Reason.TOO_LARGE, f"{opened.size} bytes")
-            if opened.version != self._version:
-                self._restart(opened.version)
-            while self.received < opened.size:
-                self._read(opened)
+            found = self._find()
+            if found.size > self._options.max_bytes:
+                raise HttpTrouble(Reason.TOO_LARGE, f"{found.size} bytes")
+            self._restart()
+            while self.received < found.size:
+                self._read(found)
             # A block is whatever stands under the key when it is asked for.
-            if self._open().version != opened.version:
+            if self._find().version != found.version:
                 raise HttpTrouble(Reason.TRUNCATED, "changed while it was read", again=True)
         except FileNotFoundError as error:
             raise HttpTrouble(Reason.GONE, "no such object") from error
@@ -105,12 +103,12 @@ class ObjectCopy:
         except ObjectError as error:
             raise object_trouble(str(error)) from error
 
-    def _open(self) -> OpenObject:
-        return open_object(self._service, self.bucket, self.key, seconds=self._left_s())
+    def _find(self) -> OpenObject:
+        return find_object(self._service, self.bucket, self.key, seconds=self._left_s())
 
-    def _read(self, opened: OpenObject) -> None:
-        wanted = min(_BLOCK, opened.size - self.received)
-        block = opened.read(self.received, wanted, seconds=self._left_s())
+    def _read(self, found: OpenObject) -> None:
+        wanted = min(_BLOCK, found.size - self.received)
+        block = found.read(wanted, seconds=self._left_s())
         if not block:
             raise HttpTrouble(Reason.TRUNCATED, f"ended after {self.received} bytes", again=True)
         self.received += len(block)
@@ -124,9 +122,8 @@ class ObjectCopy:
             message = f"{self._file.name}: cannot be written: {error.strerror}"
             raise StorageError(message) from error
 
-    def _restart(self, version: str) -> None:
+    def _restart(self) -> None:
         self.received = 0
-        self._version = version
         self._digest = hashlib.sha256()
         self._file.seek(0)
         self._file.truncate()

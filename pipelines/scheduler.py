@@ -18,6 +18,9 @@ from pipelines.hosts import Hosts
 Result = TypeVar("Result")
 _NO_HOST = ""
 MAX_UNITS = 8
+# An engine works at one bundle a core, and a decoder has one thread: a second one fills the core
+# while the first waits for the disk, and more would only take memory.
+_DECODERS = 2
 _LONG_S = 0.2
 
 
@@ -29,7 +32,7 @@ class Lane:
 
     def __init__(self, options: FetchOptions) -> None:
         self.options = options
-        self.machine = threading.Semaphore(options.downloads_per_unit)
+        self.machine = threading.Semaphore(min(options.downloads_per_unit, _DECODERS))
         self._changed = threading.Condition()
         self._begun = 0
         self._busy = 0
