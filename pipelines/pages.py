@@ -142,7 +142,7 @@ def page_trouble(said: str, proxy_denied: bool, proxy_unreachable: bool) -> Http
     # An error begins with the site and the video's id, which may hold any number.
     text = re.sub(r"ERROR: (\[[^]]*\] \S+: )?", "", detail).lower()
     reason = next((known for words, known in _REASONS if re.search(words, text)), None)
-    if re.search(r"\b(403|502)\b|proxy", text) and (proxy_denied or proxy_unreachable):
+    if re.search(r"\b(403|502)\b|proxy|fragment", text) and (proxy_denied or proxy_unreachable):
         reason = Reason.DENIED_ADDRESS if proxy_denied else Reason.UNREACHABLE
     if reason is None:
         reason = Reason.BROKEN_SERVER if errors else Reason.NOT_VIDEO
@@ -242,6 +242,7 @@ def _command(uri: str, folder: str, proxy: str, options: FetchOptions) -> list[s
         *(sys.executable, "-I", "-m", "yt_dlp", "--ignore-config", "--no-plugin-dirs"),
         *("--no-remote-components", "--no-cache-dir", "--no-cookies", "--no-cookies-from-browser"),
         *("--no-exec", "--no-playlist", "--playlist-items", "1", "--lazy-playlist"),
+        "--abort-on-unavailable-fragments",  # Else a video with holes would count as whole.
         *("--no-progress", "--no-warnings", "--color", "never", "--no-mtime", "--no-continue"),
         # Sound is not stored, so nothing needs merging; and ffmpeg would go past the proxy.
         *("--downloader", "native", "--ffmpeg-location", f"{folder}/none", "--fixup", "never"),
