@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from formats.fates import Reason
+from pipelines.addresses import read_guard
 from pipelines.option_checks import at_least, fraction, known_words, operational, read_endpoint
 
 SOURCES = ("http", "file", "s3", "gs", "ytdlp")
@@ -85,6 +86,7 @@ class FetchOptions:
         at_least(self, downloads_per_host=1, host_gap_s=0, host_failures=1)
         fraction(self, "max_failed_fraction")
         fraction(self, "max_host_failed_fraction")
+        read_guard(self.allow_addresses, self.connect_to)  # Refuses what is no address.
         known_words(self, "retry", tuple(Reason))
         known_words(self, "sources", SOURCES)
         for name in ("s3_endpoint", "gs_endpoint"):

@@ -48,3 +48,9 @@ def test_a_wrong_split_is_one_sentence_at_the_start() -> None:
 def test_a_value_out_of_bounds_is_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("word", ["fetch.allow_addresses=nonsense", "fetch.connect_to=a=b"])
+def test_what_is_no_address_is_refused_at_the_start(word: str) -> None:
+    with pytest.raises(SettingsError, match=word.partition("=")[0].partition(".")[2]):
+        load_settings(Options, [], [word])
