@@ -110,10 +110,11 @@ class _Exchange(socketserver.BaseRequestHandler):
             with remote, self.server.holding(remote):
                 if method == "CONNECT":
                     self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    remote.sendall(rest)
+                    self._relay(remote)
                 else:
-                    remote.sendall(_forwarded(f"{method} {path} HTTP/1.1", head[1:]))
-                remote.sendall(rest)
-                self._relay(remote)
+                    remote.sendall(_last_head([f"{method} {path} HTTP/1.1", *head[1:]]))
+                    self._exchange(remote, _body_bytes(head), rest)
 
     def _connect(self, host: str, port: int) -> socket.socket | None:
         try:
@@ -131,6 +132,24 @@ class _Exchange(socketserver.BaseRequestHandler):
         head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         self.request.sendall(head.encode() + body)
 
+    def _exchange(self, remote: socket.socket, body_bytes: int, begun: bytes) -> None:
+        """Pass one request's body on and its answer back.
+
+        The answer says that the connection ends with it: the client would send its next request,
+        which may be for another host, down the same one.
+        """
+        remote.sendall(begun)
+        missing = body_bytes - len(begun)
+        while missing > 0 and (block := self.request.recv(min(missing, _BLOCK))):
+            remote.sendall(block)
+            missing -= len(block)
+        head, rest = _read_head(remote)
+        block = _last_head(head) + rest
+        while block:
+            self.server.received += len(block)
+            self.request.sendall(block)
+            block = remote.recv(_BLOCK)
+
     def _relay(self, remote: socket.socket) -> None:
         """Pass bytes on, both ways, until one side ends or both are silent."""
         with selectors.DefaultSelector() as selector:
@@ -147,15 +166,25 @@ class _Exchange(socketserver.BaseRequestHandler):
                     to.sendall(block)
 
 
-def _read_head(client: socket.socket) -> tuple[list[str], bytes]:
+def _read_head(side: socket.socket) -> tuple[list[str], bytes]:
+    """The first lines of a request or an answer, and what came after them."""
     received = b""
     while b"\r\n\r\n" not in received:
-        block = client.recv(_BLOCK)
+        block = side.recv(_BLOCK)
         if not block or len(received) > _MAX_HEAD_BYTES:
-            raise ConnectionAbortedError("no request")
+            raise ConnectionAbortedError("no head")
         received += block
     head, _, rest = received.partition(b"\r\n\r\n")
     return head.decode("latin-1").split("\r\n"), rest
+
+
+def _body_bytes(head: list[str]) -> int:
+    """How long the body of a request is; yt-dlp always says it where there is one."""
+    for line in head:
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length" and value.strip().isdigit():
+            return int(value)
+    return 0
 
 
 def _destination(method: str, target: str) -> tuple[str, int, str]:
@@ -173,7 +202,7 @@ def _destination(method: str, target: str) -> tuple[str, int, str]:
     return parts.hostname, parts.port or 80, path if path.startswith("/") else f"/{path}"
 
 
-def _forwarded(first: str, headers: list[str]) -> bytes:
-    """The head as the server is to see it; one exchange a connection, as it is checked for one."""
-    kept = [line for line in headers if not line.lower().startswith(_HOP_HEADERS)]
-    return "\r\n".join((first, *kept, "Connection: close", "", "")).encode("latin-1")
+def _last_head(head: list[str]) -> bytes:
+    """A head as it is passed on: that of the only exchange on its connection."""
+    kept = [line for line in head if not line.lower().startswith(_HOP_HEADERS)]
+    return "\r\n".join((*kept, "Connection: close", "", "")).encode("latin-1")

@@ -1,16 +1,23 @@
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 import urllib3
 
 from pipelines.addresses import read_guard
 from pipelines.guard_proxy import running_proxy
-from tests.pipelines.faulty_server import BODY, running_server
+from tests.pipelines.faulty_server import BODY, running_server, whole
 
 
 def through(proxy: str, uri: str) -> urllib3.BaseHTTPResponse:
     return urllib3.ProxyManager(proxy, retries=False, timeout=10).request("GET", uri)
+
+
+def kept_open(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    whole(handler, body)
+    handler.close_connection = False
 
 
 def test_an_allowed_address_is_served_and_its_bytes_are_counted() -> None:
@@ -22,6 +29,41 @@ def test_an_allowed_address_is_served_and_its_bytes_are_counted() -> None:
             assert [path for path, _ in server.requests] == ["/video.mp4?a=1"]
             assert proxy.received > len(BODY)
             assert not proxy.denied
+
+
+def test_each_request_of_a_client_reaches_its_own_host() -> None:
+    """Also if the first host would keep the connection: it is for one exchange."""
+    with running_server() as one, running_server() as two:
+        one.answer = lambda handler, _: kept_open(handler, b"one")
+        two.answer = lambda handler, _: kept_open(handler, b"two")
+        places = [f"127.0.0.1:{one.port}", f"127.0.0.1:{two.port}"]
+        with running_proxy(read_guard(places, []), idle_s=5) as proxy:
+            client = urllib3.ProxyManager(proxy.address, retries=False, timeout=10)
+            got = [client.request("GET", server.uri).data for server in (one, two, one, two)]
+    assert got == [b"one", b"two", b"one", b"two"]
+
+
+def test_the_body_of_a_request_is_passed_on() -> None:
+    sent = bytes(300_000)
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        place = f"127.0.0.1:{host.getsockname()[1]}"
+        received: list[int] = []
+
+        def serve() -> None:
+            connection, _ = host.accept()
+            with connection, connection.makefile("rb") as file:
+                while file.readline() != b"\r\n":
+                    pass
+                received.append(len(file.read(len(sent))))
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with running_proxy(read_guard([place], []), idle_s=5) as proxy:
+            client = urllib3.ProxyManager(proxy.address, retries=False, timeout=10)
+            assert client.request("POST", f"http://{place}/", body=sent).status == 204
+        serving.join()
+    assert received == [len(sent)]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "localhost"])
