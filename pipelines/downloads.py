@@ -6,66 +6,33 @@ still the same one, waits as long as the server asks, and ends in one of a close
 When a request may be made at all is for `visits` to say.
 """
 
-import hashlib
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from urllib3.response import BaseHTTPResponse
 
-from formats.storage import StorageError
 from formats.tables import Reason
 from pipelines.answers import check_answer
 from pipelines.connections import HttpTrouble, place_of, read_redirect
+from pipelines.copies import Copy
 from pipelines.fetch_options import FetchOptions
 from pipelines.visits import current_visit
 
 _BLOCK = 1 << 16
-_BACKOFF_S = 0.5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
-class Download:
-    """One URI on its way into one open file."""
+class Download(Copy):
+    """One http(s) URI on its way into one open file."""
 
     def __init__(self, uri: str, file: BinaryIO, options: FetchOptions) -> None:
-        self.uri = uri
-        self.final_uri = uri
-        self.tries = 0
-        self.received = 0
-        self.length_verified = False
-        self._file = file
-        self._options = options
+        super().__init__(uri, file, options)
         self._visit = current_visit(options)
-        self._deadline = time.monotonic() + options.deadline_s
-        self._digest = hashlib.sha256()
         self._validator: str | None = None
         """What proves that the rest of a broken body belongs to its beginning."""
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of what was received."""
-        return self._digest.hexdigest()
-
-    def run(self) -> None:
-        """Receive the whole body.
-
-        Raises:
-            HttpTrouble: it could not be had.
-            StorageError: it could not be written.
-        """
-        while True:
-            self.tries += 1
-            try:
-                self._try()
-            except HttpTrouble as trouble:
-                self.tries -= not trouble.asked
-                self._wait(trouble)
-            else:
-                return
 
     def _try(self) -> None:
         uri = self.uri
@@ -97,12 +64,9 @@ class Download:
             self._validator = _validator(response.headers)
         self._check_size(response)
         for block in response.stream(_BLOCK, decode_content=False):
-            self.received += len(block)
-            if self.received > self._options.max_bytes:
+            if self.received + len(block) > self._options.max_bytes:
                 raise HttpTrouble(Reason.TOO_LARGE, f"more than {self._options.max_bytes} bytes")
-            self._digest.update(block)
-            with self._disk():
-                self._file.write(block)
+            self._take(block)
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         self.length_verified = chunked or "Content-Length" in response.headers
 
@@ -124,46 +88,19 @@ class Download:
         raise HttpTrouble(Reason.BROKEN_SERVER, f"HTTP {response.status} out of place", again=again)
 
     def _restart(self) -> None:
-        self.received = 0
+        super()._restart()
         self._validator = None
-        self._digest = hashlib.sha256()
-        with self._disk():
-            self._file.seek(0)
-            self._file.truncate()
 
     def _check_size(self, response: BaseHTTPResponse) -> None:
         announced = response.headers.get("Content-Length", "")
         if announced.isdigit() and self.received + int(announced) > self._options.max_bytes:
             raise HttpTrouble(Reason.TOO_LARGE, f"{announced} bytes announced")
 
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
-        """What fails in here is not the server's fault, and must not be taken for it."""
-        try:
-            yield
-        except OSError as error:
-            message = f"{self._file.name}: cannot be written: {error.strerror}"
-            raise StorageError(message) from error
+    def _least_wait_s(self) -> float:
+        return self._visit.hosts.brake_s(place_of(self.uri))
 
-    def _wait(self, trouble: HttpTrouble) -> None:
-        """Sleep until the next try, or raise the trouble if there is none."""
-        if not trouble.again or self.tries >= self._options.max_tries:
-            raise trouble
-        wait_s = max(
-            trouble.after_s,
-            backoff_s(self.uri, self.tries),
-            self._visit.hosts.brake_s(place_of(self.uri)),
-        )
-        if time.monotonic() + wait_s >= self._deadline:
-            raise trouble
-        with self._visit.pause():
-            time.sleep(wait_s)
-
-
-def backoff_s(uri: str, tries: int) -> float:
-    """How long to wait after so many tries: doubling, and spread so that waiters do not meet."""
-    spread = hashlib.sha256(f"{uri}:{tries}".encode()).digest()[0] / 255
-    return _BACKOFF_S * 2 ** (tries - 1) * (0.5 + spread)
+    def _pause(self) -> AbstractContextManager[object]:
+        return self._visit.pause()
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

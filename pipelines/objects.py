@@ -4,16 +4,13 @@ Which service is asked is the user's word (`fetch.s3_endpoint` ...); a URI only 
 key. Both clients report trouble as text, so the reasons are read from it.
 """
 
-import hashlib
 import re
-import time
 from typing import BinaryIO
 
 from formats.objects import ObjectError, OpenObject, Service, find_object
-from formats.storage import StorageError
 from formats.tables import Reason
 from pipelines.connections import HttpTrouble
-from pipelines.downloads import backoff_s
+from pipelines.copies import Copy
 from pipelines.fetch_options import FetchOptions
 from pipelines.option_checks import read_endpoint
 
@@ -47,43 +44,16 @@ _FINAL = frozenset({Reason.GONE, Reason.DENIED})
 _LATER = frozenset({Reason.BUSY, Reason.UNREACHABLE, Reason.TIMEOUT})
 
 
-class ObjectCopy:
+class ObjectCopy(Copy):
     """One object on its way into one open file. Holds one block of 4 MiB in memory."""
 
     length_verified = True
 
     def __init__(self, uri: str, file: BinaryIO, options: FetchOptions) -> None:
         """Raise HttpTrouble (`bad_uri`) if the URI names no object."""
-        self.final_uri = uri
+        super().__init__(uri, file, options)
         self.bucket, self.key = read_object_uri(uri)
-        self.tries = 0
-        self.received = 0
-        self._file = file
-        self._options = options
         self._service = service_of(uri.partition(":")[0].lower(), options)
-        self._deadline = time.monotonic() + options.deadline_s
-        self._digest = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of what was received."""
-        return self._digest.hexdigest()
-
-    def run(self) -> None:
-        """Receive the whole object.
-
-        Raises:
-            HttpTrouble: it could not be had.
-            StorageError: it could not be written.
-        """
-        while True:
-            self.tries += 1
-            try:
-                self._try()
-            except HttpTrouble as trouble:
-                self._wait(trouble)
-            else:
-                return
 
     def _try(self) -> None:
         try:
@@ -111,32 +81,7 @@ class ObjectCopy:
         block = found.read(wanted, seconds=self._left_s())
         if not block:
             raise HttpTrouble(Reason.TRUNCATED, f"ended after {self.received} bytes", again=True)
-        self.received += len(block)
-        self._digest.update(block)
-        self._write(block)
-
-    def _write(self, block: bytes) -> None:
-        try:
-            self._file.write(block)
-        except OSError as error:
-            message = f"{self._file.name}: cannot be written: {error.strerror}"
-            raise StorageError(message) from error
-
-    def _restart(self) -> None:
-        self.received = 0
-        self._digest = hashlib.sha256()
-        self._file.seek(0)
-        self._file.truncate()
-
-    def _left_s(self) -> float:
-        return self._deadline - time.monotonic()
-
-    def _wait(self, trouble: HttpTrouble) -> None:
-        """Sleep until the next try, or raise the trouble if there is none."""
-        wait_s = backoff_s(self.final_uri, self.tries)
-        if not trouble.again or self.tries >= self._options.max_tries or wait_s >= self._left_s():
-            raise trouble
-        time.sleep(wait_s)
+        self._take(block)
 
 
 def read_object_uri(uri: str) -> tuple[str, str]:

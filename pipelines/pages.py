@@ -16,18 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from urllib3.response import BaseHTTPResponse
-
 from formats.storage import StorageError
 from formats.tables import Reason
-from pipelines.addresses import AddressGuard, read_guard
-from pipelines.connections import HttpTrouble, exchange, place_of
+from pipelines.addresses import read_guard
+from pipelines.connections import HttpTrouble
 from pipelines.fetch_options import FetchOptions
 from pipelines.guard_proxy import GuardProxy, running_proxy
 from pipelines.visits import current_visit
@@ -94,7 +90,7 @@ def fetch_page(uri: str, destination: str, options: FetchOptions) -> None:
     """
     deadline = time.monotonic() + options.deadline_s
     guard = read_guard(options.allow_addresses, options.connect_to)
-    with _turn(uri, guard, options, deadline):
+    with current_visit(options).turn(uri, deadline):
         try:
             with (
                 tempfile.TemporaryDirectory(prefix=".page-", dir=Path(destination).parent) as own,
@@ -104,30 +100,6 @@ def fetch_page(uri: str, destination: str, options: FetchOptions) -> None:
                 _take(ended, own, destination, proxy, options)
         except OSError as error:
             raise StorageError(f"{destination}: cannot be written: {error.strerror}") from error
-
-
-@contextmanager
-def _turn(uri: str, guard: AddressGuard, options: FetchOptions, deadline: float) -> Iterator[None]:
-    """Ask robots.txt about the page, then wait for the turn at its host: one page is one request.
-
-    Raises:
-        HttpTrouble: `robots_disallowed`, `host_failing`, `busy` ..., and nothing was fetched.
-    """
-    visit = current_visit(options)
-
-    @contextmanager
-    def send(robots: str, until: float) -> Iterator[BaseHTTPResponse]:
-        headers = {"User-Agent": options.user_agent, "Accept-Encoding": "identity"}
-        with (
-            visit.hosts.turn(place_of(robots), until, visit.pause),
-            exchange(robots, headers, guard=guard, deadline=until, idle_s=options.idle_s) as got,
-        ):
-            yield got
-
-    if options.robots_txt:
-        visit.robots.check(uri, deadline, (send, visit.hosts, visit.pause))
-    with visit.hosts.turn(place_of(uri), deadline, visit.pause):
-        yield
 
 
 def page_trouble(said: str, proxy_denied: bool, proxy_unreachable: bool) -> HttpTrouble:

@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 from formats.storage import StorageError, sha256_file
 from formats.tables import Reason
 from pipelines.connections import MAX_URI_CHARACTERS, HttpTrouble
+from pipelines.copies import Copy
 from pipelines.downloads import Download
 from pipelines.fetch_options import FetchOptions
 from pipelines.objects import ObjectCopy
@@ -104,9 +105,7 @@ def _is_clean(uri: str) -> bool:
     )
 
 
-def _copy(
-    uri: str, destination: str, options: FetchOptions, make: type[Download] | type[ObjectCopy]
-) -> Fetched:
+def _copy(uri: str, destination: str, options: FetchOptions, make: type[Copy]) -> Fetched:
     with _new_file(destination) as file:
         try:
             copy = make(uri, file, options)

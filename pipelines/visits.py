@@ -41,10 +41,24 @@ class Visit:
         Raises:
             HttpTrouble: as `exchange`; `robots_disallowed`, `host_failing`, `busy`.
         """
-        if self.options.robots_txt:
-            self.robots.check(uri, deadline, (self._send_for_robots, self.hosts, self.pause))
+        self._ask_robots(uri, deadline)
         with self._send(uri, headers, deadline) as response:
             yield response
+
+    @contextmanager
+    def turn(self, uri: str, deadline: float) -> Iterator[None]:
+        """The block asks for a URI in another way; it begins when the host allows it.
+
+        Raises:
+            HttpTrouble: `robots_disallowed`, `host_failing`, `busy` ..., and nothing was asked.
+        """
+        self._ask_robots(uri, deadline)
+        with self.hosts.turn(place_of(uri), deadline, self.pause):
+            yield
+
+    def _ask_robots(self, uri: str, deadline: float) -> None:
+        if self.options.robots_txt:
+            self.robots.check(uri, deadline, (self._send_for_robots, self.hosts, self.pause))
 
     @contextmanager
     def _send(

@@ -160,7 +160,9 @@ def test_an_absurd_claim_is_not_believed(bar_mp4, tmp_path, monkeypatch):
     # The stub's standard output is where the gray frames go.
     script = (tmp_path / "decoder.sh").read_text().replace("\n$real", "\nexec 3>&1\n$real")
     (tmp_path / "decoder.sh").write_text(script)
-    normalise(str(tmp_path / "source.mp4"), str(tmp_path / "stored.mp4"), OPTIONS)
+    kept = normalise(str(tmp_path / "source.mp4"), str(tmp_path / "stored.mp4"), OPTIONS)
+    plain = normalise(str(bar_mp4), str(tmp_path / "plain.mp4"), OPTIONS)
+    assert (kept.frames, kept.duration_s) == (plain.frames, plain.duration_s)
 
 
 @pytest.mark.skipif(not CLIPS.exists(), reason="the real clips are not here")

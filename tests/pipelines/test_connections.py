@@ -2,26 +2,15 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from formats.tables import Reason
-from pipelines import downloads
 from pipelines.connections import HttpTrouble, place_of
-from tests.pipelines.faulty_server import Server, fetch, refused, running_server, send, whole
+from tests.pipelines.faulty_server import fetch, refused, send, whole
 
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_BACKOFF_S", 0.01)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def drip(handler: BaseHTTPRequestHandler, start: bytes = b"") -> None:

@@ -2,38 +2,24 @@ import email.utils
 import gzip
 import socket
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from formats.tables import Reason
-from pipelines import downloads, hosts
 from pipelines.sources import Fetched
 from tests.pipelines.faulty_server import (
     BODY,
     SHA256,
-    Server,
     fetch,
     refused,
     reset,
-    running_server,
     send,
     sized,
     whole,
 )
 
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_BACKOFF_S", 0.01)
-    monkeypatch.setattr(hosts, "_BRAKE_S", 0.01)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def test_a_whole_body(server, tmp_path):
@@ -140,13 +126,6 @@ def test_a_wait_beyond_the_budget_is_put_off_at_once(server, tmp_path, value):
 def test_a_server_that_stays_busy_is_put_off(server, tmp_path):
     server.answer = lambda handler, _: send(handler, 503, Content_Length="0")
     assert refused(server.uri, tmp_path) == (Reason.BUSY, 4, True)
-
-
-def test_waits_grow_and_differ_from_uri_to_uri():
-    waits = [downloads.backoff_s("http://a/", tries) for tries in (1, 2, 3)]
-    assert 0.005 <= waits[0] <= 0.015 and 0.01 <= waits[1] <= 0.03 and 0.02 <= waits[2] <= 0.06
-    assert waits == [downloads.backoff_s("http://a/", tries) for tries in (1, 2, 3)]
-    assert len({downloads.backoff_s(f"http://{name}/", 1) for name in "abcdefgh"}) > 4
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -25,12 +24,6 @@ def video(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
     encode_frames(str(path), bars(30), fps=15)
     return path
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 def site(server: Server, files: dict[str, bytes | str]) -> None:

@@ -290,3 +290,6 @@ def test_keys_may_come_after_broken_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text("broken\n\n" * 200 + json.dumps(post(caption="c")))
     check_keys(str(path), DEFAULT)
+    path.write_text("broken\n\n" * 200 + json.dumps({"caption": "c"}))
+    with pytest.raises(CatalogError, match="needs the columns"):
+        check_keys(str(path), DEFAULT)

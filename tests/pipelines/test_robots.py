@@ -1,7 +1,7 @@
 import itertools
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from formats.tables import Reason
-from pipelines import downloads, hosts, robots
+from pipelines import robots
 from pipelines.sources import FetchError, fetch_source
 from pipelines.visits import visit_of, visiting
 from tests.pipelines.faulty_server import (
@@ -24,19 +24,9 @@ from tests.pipelines.faulty_server import (
     whole,
 )
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_BACKOFF_S", 0.01)
-    monkeypatch.setattr(hosts, "_BRAKE_S", 0.01)
 
 
 def behave(server: Server, robots_txt: Behaviour) -> None:

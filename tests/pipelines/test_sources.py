@@ -4,7 +4,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,28 +11,16 @@ import pytest
 
 from formats.storage import StorageError
 from formats.tables import Reason
-from pipelines import downloads
 from pipelines.sources import Fetched, FetchError, fetch_source
 from tests.pipelines.faulty_server import (
     BODY,
     SHA256,
-    Server,
     failure,
     fetch,
     options,
-    running_server,
 )
 
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_BACKOFF_S", 0.01)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def test_a_detour_keeps_the_uri_and_the_host_header(server, tmp_path):

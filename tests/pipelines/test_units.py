@@ -3,7 +3,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,7 +14,7 @@ from formats.tables import MatchRow, VideoRow, read_rows
 from pipelines import hosts
 from pipelines.identity import row_key
 from pipelines.units import FetchUnit, FetchUnits, Workplace, fetch_unit, fetch_videos
-from tests.pipelines.faulty_server import Server, running_server, send, whole
+from tests.pipelines.faulty_server import Server, send, whole
 from tests.pipelines.hosted_videos import Behaviour, hosted_options, small_video, uris
 
 WELL = {f"well{n}.test": 6 for n in range(7)}
@@ -77,12 +76,6 @@ class World:
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return small_video(tmp_path_factory.mktemp("video"))
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 def outcomes(rows: list[VideoRow], host: str) -> list[tuple[str, str | None]]:
