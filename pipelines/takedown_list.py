@@ -81,10 +81,13 @@ def read_entries(path: str) -> tuple[Entry, ...]:
     Raises:
         JobError: the file cannot be read, is not UTF-8, or names nothing.
     """
+    if not path:
+        raise JobError("takedown needs a file of what to take down; name it with IDS=path")
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"{path}: cannot be read as a UTF-8 list of entries: {error}") from error
+        said = error.strerror if isinstance(error, OSError) else error
+        raise JobError(f"{path}: cannot be read as a UTF-8 list of entries: {said}") from error
     entries = tuple(_parse(path, lines))
     if not entries:
         raise JobError(f"{path}: names nothing; one video_id, URI or uploader:NAME a line")

@@ -82,3 +82,8 @@ def test_without_a_list_nothing_is_taken_down_and_a_damaged_one_stops_the_job(
         (tmp_path / LIST).write_text(content)
         with pytest.raises(JobError, match=r"takedown\.json: damaged"):
             read_list(tmp_path)
+
+
+def test_a_takedown_of_no_file_says_how_to_name_one() -> None:
+    with pytest.raises(JobError, match="IDS=path"):
+        read_entries("")
