@@ -8,7 +8,7 @@ grow between runs.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,9 @@ import pyarrow as pa
 from formats.settings import significant
 from formats.shards import digest_of
 from formats.storage import remove_leftovers, write_text
-from formats.tables import MatchRow, count_rows, read_rows
+from formats.tables import MatchRow, Reason, count_rows
 from pipelines import match
-from pipelines.batches import names, part_files, read_counts, read_part
+from pipelines.batches import on_pairs, part_files, read_counts, rows_of
 from pipelines.catalogs import catalog_folder
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
@@ -42,8 +42,10 @@ from pipelines.yields import (
 TABLE = "videos"
 _COUNTS = "counts.json"
 _OPTIONS = "options.json"
-# Options that decide how hard we try, not how a video is judged or stored.
+# Options that decide where we look and how hard we try, not how a video is judged or stored.
 _MAY_CHANGE = {
+    "sources",
+    "ytdlp_hosts",
     "deadline_s",
     "idle_s",
     "max_tries",
@@ -81,8 +83,7 @@ def fetch_matches(job: Job) -> None:
     )
 
     def build(pipeline: beam.Pipeline) -> None:
-        files = names(pipeline, part_files(job.path(match.TABLE)), "Matches")
-        _ = files | "Fetch" >> FetchMatches(workplace)
+        _ = pipeline | "Fetch" >> FetchMatches(job, workplace)
 
     total = sum(count_rows(file) for file in part_files(job.path(match.TABLE)))
     with progress.bar("fetch", total, "videos"):
@@ -108,57 +109,48 @@ def _engine(job: Job) -> Engine:
 
 @dataclass
 class FetchMatches(beam.PTransform):
-    """Names of parts of matches -> names of the parts of videos that were added."""
+    """Pipeline -> names of the parts of videos that were added."""
 
+    job: Job
     workplace: Workplace
 
-    def expand(self, files: beam.PCollection[str]) -> beam.PCollection[str]:
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[str]:
+        tables = {match.TABLE: MatchRow, TABLE: FetchedVideo}
         return (
-            files
-            | "PlanUnits" >> beam.FlatMap(plan_units, self.workplace)
+            pipeline
+            | "Tables" >> JoinTables(self.job, tables)
+            | "PlanUnits" >> beam.FlatMap(on_pairs(plan_units, self.workplace.options))
             | "Spread" >> beam.Reshuffle()
             | "FetchUnit" >> beam.ParDo(FetchUnits(self.workplace))
         )
 
 
-def plan_units(matches: str, workplace: Workplace) -> Iterator[FetchUnit]:
-    """Cut the matches of one part that have no final fate into units, in order of their keys.
-
-    Holds one bucket of keys in memory.
-    """
-    rows = list(read_rows(matches, MatchRow))
-    known = _known_videos(workplace.videos, rows)
+def plan_units(
+    _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]], options: FetchOptions
+) -> Iterator[FetchUnit]:
+    """Cut a bucket's matches that have no final fate into units, in order of their keys."""
+    known = latest_videos(tables[TABLE])
+    rows = rows_of(tables[match.TABLE], MatchRow)
     by_status: dict[str, list[MatchRow]] = {"": [], RETRY_LATER: [], REJECTED: []}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.row_key):
         if row.taken_down:
             continue
         video = known.get(row.row_key)
-        if video is None or video.status == RETRY_LATER or _is_retried(video, workplace.options):
+        if video is None or video.status == RETRY_LATER or _is_retried(video, options):
             by_status[video.status if video else ""].append(row)
     progress.advance(len(rows) - sum(map(len, by_status.values())))
     # Videos that were tried before come in units of their own: if nothing changes for any of them,
     # nothing is written, and the stages that follow have nothing to do.
     for group in by_status.values():
-        size = workplace.options.videos_per_part
+        size = options.videos_per_part
         for start in range(0, len(group), size):
             yield _unit(group[start : start + size], known)
 
 
-def _known_videos(folder: str, rows: list[MatchRow]) -> dict[str, FetchedVideo]:
-    """What became so far of those of the matches that were tried."""
-    keys = {row.row_key for row in rows}
-    return latest_videos(
-        # Not Arrow's is_in, which would hash all keys anew for each of very many small parts.
-        batch.filter(
-            pa.array([key in keys for key in batch.column("row_key").to_pylist()], pa.bool_())
-        )
-        for part in part_files(folder)
-        for batch in read_part(part, FetchedVideo)
-    )
-
-
 def _is_retried(video: FetchedVideo, options: FetchOptions) -> bool:
-    return video.status == REJECTED and video.reason in options.retry
+    # What was not even looked at is: that costs nothing, and the kind may be allowed by now.
+    retried = (*options.retry, Reason.SOURCE_NOT_ALLOWED)
+    return video.status == REJECTED and video.reason in retried
 
 
 def _unit(rows: list[MatchRow], known: dict[str, FetchedVideo]) -> FetchUnit:

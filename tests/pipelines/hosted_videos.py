@@ -5,12 +5,15 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from formats.tables import MatchRow, write_rows
 from formats.video import encode_frames
+from pipelines.batches import part_files, read_part
 from pipelines.fetch_options import FetchOptions
 from pipelines.identity import row_key
-from pipelines.options import Options
+from pipelines.joins import FetchedVideo
+from pipelines.options import Options, RunOptions
 from pipelines.run import Job
 from tests.pipelines.faulty_server import Server, send, whole
 
@@ -48,7 +51,16 @@ def hosted_job(out: Path, server: Server, hosts: Mapping[str, int], **fetch: obj
     rows = [MatchRow(row_key(u), u, u, ("yoga",), ("yoga",)) for u in uris(hosts)]
     rows.sort(key=lambda row: row.row_key)
     write_rows(str(out / "matches" / "part-00000-of-00001.parquet"), rows, MatchRow)
-    return Job(out, "kinetics", Options(fetch=hosted_options(server, hosts, **fetch)))
+    options = Options(run=RunOptions(buckets=1), fetch=hosted_options(server, hosts, **fetch))
+    return Job(out, "kinetics", options)
+
+
+def tables_of(job: Job) -> dict[str, list[pa.RecordBatch]]:
+    """A job's matches and videos as one bucket."""
+    return {
+        folder: [b for part in part_files(job.path(folder)) for b in read_part(part, row_type)]
+        for folder, row_type in (("matches", MatchRow), ("videos", FetchedVideo))
+    }
 
 
 def hosted_options(server: Server, hosts: Mapping[str, int], **fetch: object) -> FetchOptions:

@@ -10,11 +10,13 @@ from formats.tables import MatchRow, VideoRow, read_rows, write_rows
 from formats.video import encode_frames
 from pipelines.fetch import plan_units, run
 from pipelines.fetch_options import FetchOptions
+from pipelines.joins import latest_videos
 from pipelines.match import row_key
-from pipelines.options import Options
+from pipelines.options import Options, RunOptions
 from pipelines.run import Job, JobError
 from pipelines.units import Workplace, fetch_unit
 from tests.pipelines.faulty_server import running_server, send
+from tests.pipelines.hosted_videos import tables_of
 
 NAMES = ("good0.mp4", "good1.mp4", "page.mp4", "none.mp4")
 
@@ -39,7 +41,8 @@ def make_job(catalog: Path, out: Path, **fetch: object) -> Job:
     )
     write_rows(str(out / "matches" / "part-00000-of-00001.parquet"), rows, MatchRow)
     options = FetchOptions(**{"videos_per_part": 2, **fetch})  # type: ignore[arg-type]
-    return Job(out, "kinetics", Options(fetch=options), catalog=str(catalog / "catalog.csv"))
+    settings = Options(run=RunOptions(buckets=1), fetch=options)
+    return Job(out, "kinetics", settings, catalog=str(catalog / "catalog.csv"))
 
 
 def outcomes(out: Path) -> dict[str, tuple[str, str | None]]:
@@ -88,17 +91,14 @@ def test_a_killed_run_goes_on_with_what_is_missing(catalog: Path, tmp_path: Path
 def test_nothing_is_planned_for_what_is_done(catalog: Path, tmp_path: Path) -> None:
     job = make_job(catalog, tmp_path)
     run(job)
-    place = Workplace(job.path("videos"), str(catalog), job.options.fetch)
-    matches = next(iter(tmp_path.glob("matches/*.parquet")))
-    assert list(plan_units(str(matches), place)) == []
+    assert list(plan_units(0, tables_of(job), job.options.fetch)) == []
 
 
 def test_a_unit_fetched_twice_leaves_the_same_bytes(catalog: Path, tmp_path: Path) -> None:
     job = make_job(catalog, tmp_path)
     place = Workplace(job.path("videos"), str(catalog), job.options.fetch)
-    matches = next(iter(tmp_path.glob("matches/*.parquet")))
     (tmp_path / "videos").mkdir()
-    unit = next(plan_units(str(matches), place))
+    unit = next(plan_units(0, tables_of(job), job.options.fetch))
     found = []
     for _ in range(2):
         assert list(fetch_unit(unit, place)) == [f"{place.videos}/{unit.part}.parquet"]
@@ -143,3 +143,13 @@ def test_what_a_run_counts_is_no_part_of_what_it_leaves(catalog: Path, tmp_path:
     assert (host["host"], host["videos"], host["stored"]) == ("files", 4, 2)
     sizes = [(catalog / name).stat().st_size for name in NAMES[:3]]
     assert content["source_bytes"] == sum(sizes) and content["stored_bytes"] > 0
+
+
+def test_a_kind_of_source_that_is_allowed_later_is_followed_by_the_next_run(
+    catalog: Path, tmp_path: Path
+) -> None:
+    run(make_job(catalog, tmp_path, sources=("http",), max_failed_fraction=1.0))
+    assert {row[0] for row in outcomes(tmp_path).values()} == {"rejected"}
+    run(make_job(catalog, tmp_path))
+    latest = latest_videos(tables_of(make_job(catalog, tmp_path))["videos"]).values()
+    assert {row.video_id: (row.status, row.reason) for row in latest} == WANTED

@@ -13,7 +13,7 @@ from pipelines.joins import FetchedVideo, latest_videos
 from pipelines.run import Job, JobError
 from pipelines.units import Workplace, fetch_unit
 from tests.pipelines.faulty_server import running_server, send
-from tests.pipelines.hosted_videos import answers, behave, gives, hosted_job, small_video
+from tests.pipelines.hosted_videos import answers, behave, gives, hosted_job, small_video, tables_of
 
 
 def matches_of(job: Job) -> str:
@@ -90,7 +90,7 @@ def test_a_retry_that_is_killed_before_its_commit_loses_nothing(tmp_path: Path) 
         run(hosted_job(tmp_path, server, hosts))
         behave(server, {"back.test": gives(small_video(tmp_path))})
         again = hosted_job(tmp_path, server, hosts, retry=("gone",))
-        (unit,) = plan_units(matches_of(again), place_of(again))
+        (unit,) = plan_units(0, tables_of(again), again.options.fetch)
         assert list(fetch_unit(unit, place_of(again))) == [
             again.path("videos", f"{unit.part}.parquet")
         ]
@@ -112,7 +112,7 @@ def test_a_video_with_a_final_outcome_is_not_planned_in_whatever_part_that_stand
         for first, second in ((done, later), (later, done)):
             write_rows(job.path("videos", "part-a.parquet"), first, VideoRow)
             write_rows(job.path("videos", "part-b.parquet"), second, VideoRow)
-            assert list(plan_units(matches_of(job), place_of(job))) == []
+            assert list(plan_units(0, tables_of(job), job.options.fetch)) == []
 
 
 def test_a_host_that_fails_too_often_ends_the_job_which_keeps_what_was_fetched(
