@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -43,14 +44,20 @@ class TableError(Exception):
 Row = TypeVar("Row")
 
 
-def schema_of(row_type: type) -> pa.Schema:
-    """The Arrow schema of a row type, fields in order of declaration.
+def part_files(folder: str) -> list[str]:
+    """The Parquet parts of a table, in the order of their names; none if there is no folder."""
+    return sorted(str(path) for path in Path(folder).glob("part-*.parquet"))
+
+
+def schema_of(row_type: type, *names: str) -> pa.Schema:
+    """The Arrow schema of a row type, fields in order of declaration, or of some of its fields.
 
     >>> schema_of(LabelRow).names
     ['label_id', 'label', 'videos', 'assigned']
     """
     hints = typing.get_type_hints(row_type, include_extras=True)
-    return pa.schema([_field(f.name, hints[f.name]) for f in fields(row_type)])
+    chosen = names or [f.name for f in fields(row_type)]
+    return pa.schema([_field(name, hints[name]) for name in chosen])
 
 
 def to_batch(rows: Sequence[object], row_type: type) -> pa.RecordBatch:
@@ -58,6 +65,15 @@ def to_batch(rows: Sequence[object], row_type: type) -> pa.RecordBatch:
     schema = schema_of(row_type)
     columns = [pa.array([getattr(row, f.name) for row in rows], type=f.type) for f in schema]
     return pa.record_batch(columns, schema=schema)
+
+
+def batches_of(
+    rows: Iterable[object], row_type: type, size: int = ROW_GROUP_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Rows as batches of at most `size`, which is what is in memory at a time."""
+    rest = iter(rows)
+    while taken := list(islice(rest, size)):
+        yield to_batch(taken, row_type)
 
 
 def from_batch(batch: pa.RecordBatch | pa.Table, row_type: type[Row]) -> Iterator[Row]:
@@ -73,7 +89,7 @@ def write_rows(path: str, rows: Iterable[object], row_type: type) -> int:
 
     Holds one row group of 65,536 rows at a time, so memory does not grow with the table.
     """
-    return write_batches(path, _batches(rows, row_type), schema_of(row_type))
+    return write_batches(path, batches_of(rows, row_type), schema_of(row_type))
 
 
 def write_batches(path: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
@@ -108,10 +124,9 @@ def change_rows(
         TableError: the file is missing, is no Parquet file or lacks a column.
     """
     wanted, schema = pa.array(sorted(keys), pa.string()), schema_of(row_type)
-    narrow = pa.schema([schema.field("row_key")])
     if not any(
         pc.any(pc.is_in(batch.column("row_key"), wanted)).as_py()
-        for batch in read_batches(path, narrow)
+        for batch in read_batches(path, schema_of(row_type, "row_key"))
     ):
         return False
     counts = Counter[str]()
@@ -195,14 +210,3 @@ def _arrow_type(hint: object) -> pa.DataType:
         return pa.list_(_arrow_type(typing.get_args(hint)[0]))
     plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bytes: pa.binary()}
     return plain[typing.cast(type, hint)]
-
-
-def _batches(rows: Iterable[object], row_type: type) -> Iterator[pa.RecordBatch]:
-    held: list[object] = []
-    for row in rows:
-        held.append(row)
-        if len(held) == ROW_GROUP_ROWS:
-            yield to_batch(held, row_type)
-            held = []
-    if held:
-        yield to_batch(held, row_type)

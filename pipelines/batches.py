@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from apache_beam.transforms import combiners
 
 from formats.storage import write_text
 from formats.tables import (
+    batches_of,
     from_batch,
     read_batches,
     schema_of,
@@ -55,11 +55,6 @@ registry.register_coder(pa.RecordBatch, ArrowCoder)
 
 # Arrow's own allocator keeps what was freed: a fifth more memory at the peak, for no time won.
 pa.set_memory_pool(pa.system_memory_pool())
-
-
-def part_files(folder: str) -> list[str]:
-    """The Parquet parts of a table, in the order of their names; none if there is no folder."""
-    return sorted(str(path) for path in Path(folder).glob("part-*.parquet"))
 
 
 def bucket_file(folder: str, bucket: int, buckets: int) -> str:
@@ -96,13 +91,6 @@ def bucket_rows(
         yield from split_by_bucket(batch, buckets)
 
 
-def batches_of(rows: Iterable[object], row_type: type) -> Iterator[pa.RecordBatch]:
-    """Rows as batches of at most `BATCH_ROWS`, which is what they cost in memory at a time."""
-    rest = iter(rows)
-    while taken := list(islice(rest, BATCH_ROWS)):
-        yield to_batch(taken, row_type)
-
-
 class InBatches(beam.DoFn):
     """A function of an element that yields rows, which are handed over as batches.
 
@@ -116,7 +104,7 @@ class InBatches(beam.DoFn):
 
     def process(self, element: Any, *sides: Any) -> Iterator[pa.RecordBatch]:
         """The function's rows for one element, side inputs passed on."""
-        return batches_of(self._function(element, *sides), self._row_type)
+        return batches_of(self._function(element, *sides), self._row_type, BATCH_ROWS)
 
     def infer_output_type(self, input_type: Any) -> type:
         """What the batches are, so that they travel by their own coder."""

@@ -11,9 +11,9 @@ import pyarrow as pa
 from dedup.fingerprint import Fingerprint
 from dedup.index import TargetIndex
 from dedup.matching import PROFILES, find_duplicates
-from formats.tables import DuplicateRow, count_rows
+from formats.tables import DuplicateRow, count_rows, part_files
 from pipelines import fetch, targets
-from pipelines.batches import ReadTable, WriteTable, bucket_rows, names, part_files, rows_of
+from pipelines.batches import ReadTable, WriteTable, bucket_rows, names, rows_of
 from pipelines.engine import Engine, progress
 from pipelines.joins import STORED
 from pipelines.run import Job, JobError, Outcome

@@ -18,9 +18,9 @@ import pyarrow as pa
 from formats.settings import significant
 from formats.shards import digest_of
 from formats.storage import remove_leftovers, write_text
-from formats.tables import MatchRow, Reason, count_rows
+from formats.tables import MatchRow, Reason, count_rows, part_files
 from pipelines import match
-from pipelines.batches import on_pairs, part_files, read_counts, rows_of
+from pipelines.batches import on_pairs, read_counts, rows_of
 from pipelines.catalogs import catalog_folder
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 import pyarrow as pa
 
-from pipelines.batches import BucketTable, names, part_files, rows_of
+from formats.tables import part_files
+from pipelines.batches import BucketTable, names, rows_of
 from pipelines.run import Job
 
 STORED = "stored"

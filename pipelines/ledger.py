@@ -11,12 +11,13 @@ from formats.tables import (
     Fate,
     LedgerRow,
     MatchRow,
+    part_files,
     read_batches,
     schema_of,
     write_batches,
 )
 from pipelines import deduplicate, fetch, label, match, split
-from pipelines.batches import InBatches, WriteBatches, on_pairs, part_files, rows_of
+from pipelines.batches import InBatches, WriteBatches, on_pairs, rows_of
 from pipelines.engine import Engine
 from pipelines.joins import (
     REJECTED,

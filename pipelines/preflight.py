@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 
 from formats.storage import write_text
-from formats.tables import MatchRow, read_rows, write_rows
+from formats.tables import MatchRow, part_files, read_rows, write_rows
 from pipelines import fetch, match
-from pipelines.batches import part_files, read_part
+from pipelines.batches import read_part
 from pipelines.markup import byte_size, duration
 from pipelines.run import LOCAL, Job, JobError
 from pipelines.tallies import host_of

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from formats.tables import (
@@ -11,6 +10,7 @@ from formats.tables import (
     LabelledRow,
     LabelRow,
     SplitQuotaRow,
+    part_files,
     read_batches,
     read_rows,
     schema_of,
@@ -19,7 +19,7 @@ from formats.tables import (
 from labelspace.sampling import tail_preserving_quotas
 from labelspace.splits import LabelLengths, SplitRule, length_class, plan_splits
 from pipelines import label
-from pipelines.batches import part_files, read_counts
+from pipelines.batches import read_counts
 from pipelines.options import SplitOptions
 from pipelines.run import Job
 from pipelines.selection import Quota
@@ -116,7 +116,7 @@ def _lengths_now(job: Job) -> tuple[dict[int, LabelLengths], set[int]]:
     """What each label has, without what was taken down; and the labels of which something was."""
     counts, rule = read_counts(job.path(CLIPS, LENGTHS)), split_rule(job.options.split)
     thinned: set[int] = set()
-    schema = pa.schema([schema_of(LabelledRow).field(n) for n in ("video_id", *_LENGTH_COLUMNS)])
+    schema = schema_of(LabelledRow, "video_id", *_LENGTH_COLUMNS)
     for file in part_files(job.path(label.TABLE)):
         for batch in read_batches(file, schema):
             gone = batch.filter(pc.equal(batch.column("video_id"), ""))
@@ -131,7 +131,7 @@ def _lengths_now(job: Job) -> tuple[dict[int, LabelLengths], set[int]]:
 
 def _clips_by_label(job: Job, name: str) -> Counter[int]:
     counts: Counter[int] = Counter()
-    schema = pa.schema([schema_of(ClipRow).field("label_id")])
+    schema = schema_of(ClipRow, "label_id")
     for file in part_files(job.path(CLIPS, name)):
         for batch in read_batches(file, schema):
             pairs = pc.value_counts(batch.column("label_id")).to_pylist()

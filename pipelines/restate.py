@@ -28,11 +28,12 @@ from formats.tables import (
     MatchRow,
     change_rows,
     count_rows,
+    part_files,
     read_batches,
     schema_of,
 )
 from pipelines import card, fetch, report, shard, summary
-from pipelines.batches import part_files, read_counts, read_part
+from pipelines.batches import read_counts, read_part
 from pipelines.identity import row_key
 from pipelines.joins import FetchedVideo
 from pipelines.reshard import delete_unlisted, drop_from_split, finish_moving
@@ -169,7 +170,7 @@ def _all_tried(job: Job) -> bool:
     """Whether every match was fetched at least once; holds the keys of one part of matches."""
     for file in part_files(job.path("matches")):
         keys: set[str] = set()
-        for batch in read_batches(file, _schema(MatchRow, "row_key", "taken_down")):
+        for batch in read_batches(file, schema_of(MatchRow, "row_key", "taken_down")):
             keys.update(batch.filter(pc.is_null(batch.column("taken_down"))).column(0).to_pylist())
         for part in part_files(job.path("videos")):
             for batch in read_part(part, FetchedVideo):
@@ -185,7 +186,7 @@ def _find_by_table(job: Job, name: str, keys: Collection[str]) -> Gone:
     wanted = pa.array(sorted(keys), pa.string())
     gone: dict[str, dict[str, tuple[str, float]]] = {}
     for file in files:
-        for batch in read_batches(file, _schema(ClipRow, "row_key", "clip_id")):
+        for batch in read_batches(file, schema_of(ClipRow, "row_key", "clip_id")):
             found = batch.filter(pc.is_in(batch.column("row_key"), wanted))
             for row in found.to_pylist():
                 path = shard.shard_name(shard.shard_number(row["clip_id"], shards))
@@ -222,8 +223,3 @@ def _subtract(gone: Gone, old: Manifest, entries: tuple[ShardEntry, ...]) -> Man
         videos=old.videos - len({key for key, _ in away}),
         minutes=round(max(0.0, old.minutes - sum(seconds for _, seconds in away) / 60), 3),
     )
-
-
-def _schema(row_type: type, *names: str) -> pa.Schema:
-    schema = schema_of(row_type)
-    return pa.schema([schema.field(name) for name in names])

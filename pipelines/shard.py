@@ -23,13 +23,14 @@ from formats.tables import (
     LabelRow,
     MatchRow,
     count_rows,
+    part_files,
     read_batches,
     read_rows,
     schema_of,
 )
 from formats.video import cut, thumbnail_jpeg
 from pipelines import fetch, label, match, split
-from pipelines.batches import on_pairs, part_files, rows_of
+from pipelines.batches import on_pairs, rows_of
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
@@ -257,7 +258,7 @@ def describe_split(
     """
     videos, seconds = 0, 0.0
     left_out = pa.array(sorted(without), pa.string())
-    schema = pa.schema([schema_of(ClipRow).field(n) for n in ("row_key", "start_s", "end_s")])
+    schema = schema_of(ClipRow, "row_key", "start_s", "end_s")
     for file in files:
         # All clips of a video lie in one part, so a part at a time is enough to count it once.
         part = pa.Table.from_batches(read_batches(file, schema), schema)

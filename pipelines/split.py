@@ -18,7 +18,7 @@ import pyarrow as pa
 from apache_beam.transforms import combiners
 
 from formats.shards import digest_of
-from formats.tables import ClipRow, LabelledRow, count_rows, to_batch
+from formats.tables import ClipRow, LabelledRow, count_rows, part_files, to_batch
 from labelspace.sampling import square_root_repeats, subset_order
 from labelspace.splits import (
     SplitRule,
@@ -27,14 +27,7 @@ from labelspace.splits import (
     length_class,
 )
 from pipelines import fetch, label
-from pipelines.batches import (
-    InBatches,
-    ReadTable,
-    WriteBatches,
-    names,
-    part_files,
-    write_json,
-)
+from pipelines.batches import InBatches, ReadTable, WriteBatches, names, write_json
 from pipelines.engine import Engine
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
 from pipelines.options import Options

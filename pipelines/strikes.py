@@ -33,6 +33,7 @@ from formats.tables import (
     change_rows,
     count_rows,
     from_batch,
+    part_files,
     read_batches,
     read_rows,
     schema_of,
@@ -57,8 +58,8 @@ def remember_matches(out: Path) -> None:
     if not taken.names:
         return
     found: dict[str, str] = {}
-    for file in _parts(out, "matches"):
-        for batch in read_batches(file, _schema(MatchRow, "row_key", "taken_down")):
+    for file in part_files(str(out / "matches")):
+        for batch in read_batches(file, schema_of(MatchRow, "row_key", "taken_down")):
             gone = batch.filter(pc.is_valid(batch.column("taken_down")))
             columns = (gone.column(name).to_pylist() for name in ("row_key", "taken_down"))
             found.update(zip(*columns, strict=True))
@@ -105,7 +106,7 @@ def purge_videos(out: Path, keys: Collection[str]) -> None:
         StorageError: the disk refused.
     """
     duplicates = _duplicates(out, keys)
-    for table in _parts(out, "videos"):
+    for table in part_files(str(out / "videos")):
         if gone := _stored_keys(table, keys):
             rows = [_video_ghost(r, duplicates) if r.row_key in gone else r for r in _videos(table)]
             name = f"part-{digest_of(Path(table).stem, sorted(gone))[:16]}"
@@ -116,26 +117,26 @@ def purge_videos(out: Path, keys: Collection[str]) -> None:
 
 def drop_duplicates(out: Path, keys: Collection[str]) -> None:
     """Take the evidence against these videos out of `duplicates/`."""
-    for file in _parts(out, "duplicates"):
+    for file in part_files(str(out / "duplicates")):
         change_rows(file, DuplicateRow, keys, lambda _: None)
 
 
 def strike_labelled(out: Path, keys: Collection[str]) -> None:
     """Leave only their places in `labelled/`."""
-    for file in _parts(out, "labelled"):
+    for file in part_files(str(out / "labelled")):
         change_rows(file, LabelledRow, keys, lambda row: replace(row, video_id=""))
 
 
 def drop_clips(out: Path, keys: Collection[str]) -> None:
     """Take the clips of these videos out of every split of `clips/`."""
     for folder in sorted((out / "clips").glob("*/")):
-        for file in _parts(out, f"clips/{folder.name}"):
+        for file in part_files(str(out / "clips" / folder.name)):
             change_rows(file, ClipRow, keys, lambda _: None)
 
 
 def write_planned(out: Path, splits: Iterable[str]) -> None:
     """Keep how many clips each split was planned with: how many shards it has follows from that."""
-    planned = {name: sum(map(count_rows, _parts(out, f"clips/{name}"))) for name in splits}
+    planned = {name: sum(map(count_rows, part_files(str(out / "clips" / name)))) for name in splits}
     write_text(str(out / "clips" / PLANNED), json.dumps(planned, sort_keys=True) + "\n")
 
 
@@ -184,8 +185,8 @@ def _count_labelled(out: Path) -> tuple[Counter[int], Counter[int], int]:
     carried: Counter[int] = Counter()
     assigned: Counter[int] = Counter()
     ghosts = 0
-    for file in _parts(out, "labelled"):
-        for batch in read_batches(file, _schema(LabelledRow, "video_id", "label_id", "labels")):
+    for file in part_files(str(out / "labelled")):
+        for batch in read_batches(file, schema_of(LabelledRow, "video_id", "label_id", "labels")):
             there = batch.filter(pc.not_equal(batch.column("video_id"), ""))
             ghosts += batch.num_rows - there.num_rows
             assigned.update(there.column("label_id").to_pylist())
@@ -197,7 +198,7 @@ def _stored_keys(table: str, keys: Collection[str]) -> frozenset[str]:
     """Those of the keys of which a part still holds something."""
     found: set[str] = set()
     wanted = pa.array(sorted(keys), pa.string())
-    for batch in read_batches(table, _schema(VideoRow, "row_key", "status")):
+    for batch in read_batches(table, schema_of(VideoRow, "row_key", "status")):
         there = pc.and_(
             pc.is_in(batch.column("row_key"), wanted),
             pc.not_equal(batch.column("status"), str(Fate.TAKEN_DOWN)),
@@ -255,8 +256,8 @@ def _stored_bytes(tar: Path, row: VideoRow) -> bytes:
 
 def _duplicates(out: Path, keys: Collection[str]) -> frozenset[str]:
     wanted, found = pa.array(sorted(keys), pa.string()), set()
-    for file in _parts(out, "duplicates"):
-        for batch in read_batches(file, _schema(DuplicateRow, "row_key")):
+    for file in part_files(str(out / "duplicates")):
+        for batch in read_batches(file, schema_of(DuplicateRow, "row_key")):
             column = batch.column("row_key")
             found.update(column.filter(pc.is_in(column, wanted)).to_pylist())
     return frozenset(found)
@@ -264,12 +265,3 @@ def _duplicates(out: Path, keys: Collection[str]) -> frozenset[str]:
 
 def _videos(table: str) -> list[VideoRow]:
     return list(read_rows(table, VideoRow))
-
-
-def _schema(row_type: type, *names: str) -> pa.Schema:
-    schema = schema_of(row_type)
-    return pa.schema([schema.field(name) for name in names])
-
-
-def _parts(out: Path, table: str) -> list[str]:
-    return sorted(str(path) for path in (out / table).glob("part-*.parquet"))

@@ -19,6 +19,7 @@ from formats.tables import (
     LedgerRow,
     MatchRow,
     count_rows,
+    part_files,
     read_batches,
     schema_of,
 )
@@ -132,8 +133,7 @@ def read_columns(
     folder: str, table: str, row_type: type, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """Some columns of a table, be it one file or a folder of parts, one row group at a time."""
-    schema = schema_of(row_type)
-    narrow = pa.schema([schema.field(name) for name in columns])
+    narrow = schema_of(row_type, *columns)
     for path in table_files(folder, table):
         yield from read_batches(path, narrow)
 
@@ -142,7 +142,7 @@ def table_files(folder: str, table: str) -> list[str]:
     """The Parquet files of a table, in the order of their names."""
     if table.endswith(".parquet"):
         return [str(Path(folder) / table)]
-    return sorted(str(path) for path in (Path(folder) / table).glob("part-*.parquet"))
+    return part_files(str(Path(folder) / table))
 
 
 def matched_labels(folder: str) -> Counter[str]:
@@ -226,7 +226,7 @@ def _split(folder: str, name: str) -> SplitSummary:
 def _duplicates_by_target(folder: str) -> dict[str, int]:
     counts: Counter[str] = Counter()
     columns = ["target", "row_key"]
-    schema = pa.schema([schema_of(DuplicateRow).field(name) for name in columns])
+    schema = schema_of(DuplicateRow, *columns)
     # A video's rows are all in one part, so a part at a time is enough to count it once.
     for path in table_files(folder, "duplicates"):
         pairs = pa.Table.from_batches(read_batches(path, schema), schema)

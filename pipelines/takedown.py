@@ -23,11 +23,16 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-import pyarrow as pa
-
 from formats.storage import remove_leftovers
-from formats.tables import MatchRow, VideoRow, change_rows, from_batch, read_batches, schema_of
-from pipelines.batches import part_files
+from formats.tables import (
+    MatchRow,
+    VideoRow,
+    change_rows,
+    from_batch,
+    part_files,
+    read_batches,
+    schema_of,
+)
 from pipelines.identity import name_hash, row_key
 from pipelines.merges import runs_folder
 from pipelines.restate import clean_shards, current_stages, restate, restate_report
@@ -170,7 +175,7 @@ def _matches(out: Path) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]
 def _videos(out: Path) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
     """The same of every video that was fetched, for the catalog may no longer have it."""
     names = ("row_key", "video_id", "final_uri")
-    schema = pa.schema([schema_of(VideoRow).field(name) for name in names])
+    schema = schema_of(VideoRow, *names)
     for file in part_files(str(out / "videos")):
         for batch in read_batches(file, schema):
             for key, video_id, final_uri in zip(

@@ -26,7 +26,7 @@ from formats.shards import (
     read_manifest,
     refuse_unlisted,
 )
-from formats.tables import VideoRow, read_rows
+from formats.tables import VideoRow, part_files, read_rows
 from pipelines.engine import progress
 from pipelines.joins import STORED
 from pipelines.options import Options
@@ -126,7 +126,7 @@ def _shards(out: Path, splits: list[tuple[Path, Manifest]]) -> Iterator[Check]:
 
 
 def _parts(out: Path) -> Iterator[Check]:
-    for table in sorted((out / "videos").glob("part-*.parquet")):
+    for table in map(Path, part_files(str(out / "videos"))):
         stored = [row for row in read_rows(str(table), VideoRow) if row.status == STORED]
         size = sum(row.size_bytes or 0 for row in stored)
         counts = {"parts": 1, "videos": len(stored), "bytes": size}

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from formats.tables import MatchRow, write_rows
+from formats.tables import MatchRow, part_files, write_rows
 from formats.video import encode_frames
-from pipelines.batches import part_files, read_part
+from pipelines.batches import read_part
 from pipelines.fetch_options import FetchOptions
 from pipelines.identity import row_key
 from pipelines.joins import FetchedVideo

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from formats.tables import LedgerRow, read_rows, to_batch
-from pipelines.batches import ArrowCoder, TableSink, bucket_rows, on_pairs, part_files
+from formats.tables import LedgerRow, part_files, read_rows, to_batch
+from pipelines.batches import ArrowCoder, TableSink, bucket_rows, on_pairs
 
 
 def row(number: int) -> LedgerRow:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from formats.tables import MatchRow, VideoRow, read_rows, write_rows
+from formats.tables import MatchRow, VideoRow, part_files, read_rows, write_rows
 from pipelines.__main__ import main
-from pipelines.batches import part_files, read_part
+from pipelines.batches import read_part
 from pipelines.fetch import plan_units, run
 from pipelines.joins import FetchedVideo, latest_videos
 from pipelines.run import Job, JobError

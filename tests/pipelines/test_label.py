@@ -11,6 +11,7 @@ from formats.tables import (
     LedgerRow,
     MatchRow,
     VideoRow,
+    part_files,
     read_rows,
     write_rows,
 )
@@ -18,7 +19,6 @@ from labelspace.hashtags import word_tools
 from labelspace.sampling import square_root_repeats
 from labelspace.space import gini
 from pipelines import label
-from pipelines.batches import part_files
 from pipelines.ledger import write_ledger
 from pipelines.options import LabelOptions, Options, RunOptions
 from pipelines.run import Job, JobError

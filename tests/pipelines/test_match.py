@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from formats.tables import CatalogRow, HashtagRow, MatchRow, UnreadableRow, from_batch, to_batch
+from formats.tables import (
+    CatalogRow,
+    HashtagRow,
+    MatchRow,
+    UnreadableRow,
+    from_batch,
+    part_files,
+    to_batch,
+)
 from formats.tables import read_rows as read_table
 from labelspace.matching import LabelMatcher
-from pipelines.batches import part_files
 from pipelines.columns import CatalogError
 from pipelines.match import filter_matches, row_key
 from pipelines.options import MatchOptions, Options, RunOptions

@@ -8,10 +8,18 @@ import webdataset as wds
 from PIL import Image
 
 from formats.shards import Manifest, add_member, open_for_writing, read_manifest
-from formats.tables import ClipRow, LabelledRow, LabelRow, MatchRow, VideoRow, read_rows, write_rows
+from formats.tables import (
+    ClipRow,
+    LabelledRow,
+    LabelRow,
+    MatchRow,
+    VideoRow,
+    part_files,
+    read_rows,
+    write_rows,
+)
 from formats.video import encode_frames
 from pipelines import shard, split
-from pipelines.batches import part_files
 from pipelines.match import row_key
 from pipelines.options import Options, RunOptions, SplitOptions
 from pipelines.run import Job

@@ -11,11 +11,11 @@ from formats.tables import (
     LabelRow,
     SplitQuotaRow,
     VideoRow,
+    part_files,
     read_rows,
     write_rows,
 )
 from labelspace.sampling import random_subset, tail_preserving_subset
-from pipelines.batches import part_files
 from pipelines.match import row_key
 from pipelines.options import Options, RunOptions, SplitOptions
 from pipelines.run import Job
