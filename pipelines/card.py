@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from formats.settings import differences
 from formats.storage import write_text
 from formats.tables import Fate, LedgerRow, MatchRow, TargetHashRow
+from pipelines.decoders import describe_layers
 from pipelines.label_card import describe_covered, describe_space
 from pipelines.label_manifest import SpaceFacts, read_space_facts
 from pipelines.markdown import escape, table
@@ -154,7 +155,9 @@ def _how(folder: str, summary: Summary, options: Options) -> str:
 def _yield(folder: str) -> list[str]:
     """What fetching brought, if that was counted; hosts are not named to strangers."""
     path = Path(folder) / YIELD
-    return [f"Fetching: {finding(read_yields(str(path)))}."] if path.exists() else []
+    if not path.exists():
+        return []
+    return [f"Fetching: {finding(read_yields(str(path)))}; {describe_layers(Path(folder))}."]
 
 
 def _splits(summary: Summary) -> str:

@@ -72,6 +72,9 @@ class FetchOptions:
     min_frames: int = 2
     max_pixels: int = 3840 * 2160
     """Of one source frame."""
+    sandbox: str = operational("auto")  # type: ignore[assignment]
+    """`auto`: bind decoders by limits and by what the kernel grants of Landlock and seccomp;
+    `require`: fail where it does not grant both."""
     decode_deadline_s: float = 120.0
     decode_memory_bytes: int = 2 * 1024**3
     hash_fps: float = 2.0
@@ -86,6 +89,8 @@ class FetchOptions:
         at_least(self, downloads_per_host=1, host_gap_s=0, host_failures=1)
         fraction(self, "max_failed_fraction")
         fraction(self, "max_host_failed_fraction")
+        if self.sandbox not in ("auto", "require"):
+            raise ValueError(f"sandbox must be auto or require, got {self.sandbox!r}")
         read_guard(self.allow_addresses, self.connect_to)  # Refuses what is no address.
         known_words(self, "retry", tuple(Reason))
         known_words(self, "sources", SOURCES)

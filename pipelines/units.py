@@ -22,6 +22,7 @@ from formats.storage import publish, sha256_file
 from formats.tables import MatchRow, VideoRow, write_rows
 from formats.video import DecodeError, VideoOptions, normalise
 from pipelines.connections import HttpTrouble, place_of
+from pipelines.decoders import note_layers
 from pipelines.engine import progress
 from pipelines.fetch_options import FetchOptions
 from pipelines.joins import REJECTED, RETRY_LATER, STORED, FetchedVideo
@@ -91,6 +92,7 @@ class FetchUnits(beam.DoFn):
 
 def fetch_unit(unit: FetchUnit, workplace: Workplace, lane: Lane | None = None) -> Iterator[str]:
     """Fetch one unit and commit it; yield the name of its table, if anything is new."""
+    note_layers(Path(workplace.videos).parent, workplace.options.sandbox)
     with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
         videos = fetch_videos(unit.matches, workplace, scratch, lane)
         if unit.before:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipelines.decoders import describe_layers
 from pipelines.markup import byte_size, foreign, percent, table, text
 from pipelines.tallies import Tally, total
 from pipelines.yields import YIELD, Yields, describe, most_often, read_yields
@@ -21,7 +22,8 @@ def yield_section(folder: str) -> str:
         others = total([yields.others, *(tally for _, tally in yields.worst[_MAX_SHOWN:])])
         rows.append(_row(f"{rest:,} other hosts", others, yields))
     head = ("Host", "Videos:n", "Stored:n", "Yield:n", "Fetched:n", "Retries:n", "Not stored", "")
-    return f"<p>{text(describe(yields), limit=1000)}.</p>{table(head, rows)}"
+    bound = text(describe_layers(Path(folder)), limit=200)
+    return f"<p>{text(describe(yields), limit=1000)}; {bound}.</p>{table(head, rows)}"
 
 
 def _row(name: str, tally: Tally, yields: Yields) -> tuple[str, ...]:

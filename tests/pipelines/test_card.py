@@ -153,6 +153,6 @@ def test_what_fetching_brought_is_said_without_naming_a_host(tmp_path: Path) -> 
     text = (out / "DATASET_CARD.md").read_text()
     assert (
         "\n\nFetching: 6 of 8 videos stored (75.0 %), 3.0 KB from 1 host; link rot: 2 of 2 "
-        "failures gone or denied.\n\n"
+        "failures gone or denied; no decoder has run.\n\n"
     ) in text
     assert "secret.example" not in text

@@ -35,7 +35,7 @@ def test_the_worst_hosts_come_first_and_the_others_are_summed(tmp_path: Path) ->
     page = Page(write(tmp_path, {**hosts, "well": {"stored": 1000}}))
     assert page.text.startswith(
         "1,765 of 2,200 videos stored (80.2 %), 155.0 MB from 31 hosts; link rot: 435 of 435 "
-        "failures gone or denied; nothing to do about it."
+        "failures gone or denied; nothing to do about it; no decoder has run."
     )
     cells = page.text.split("Not stored")[1].strip()
     assert cells.startswith("h29 40 11 28% 5.0 MB 7 gone 29 link rot h28 40 12 30%")
