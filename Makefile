@@ -8,6 +8,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SEED   ?= kinetics
 OUT    ?= out/$(notdir $(basename $(SEED)))
+# A benchmark's name and folder are one target set.
+TARGETS ?= $(if $(NAME),$(NAME):$(ROOT))
 STAGES := expand match targets fetch deduplicate label split shard
 
 job = --seed "$(SEED)" --out "$(OUT)" \
@@ -16,10 +18,10 @@ job = --seed "$(SEED)" --out "$(OUT)" \
 	$(if $(RETRY),--retry "$(RETRY)") \
 	$(foreach word,$(SET),--set "$(word)") $(if $(BEAM_ARGS),-- $(BEAM_ARGS))
 
-.PHONY: help install sample dataset preflight $(STAGES) verify takedown overlap report train test lint
+.PHONY: help install sample dataset preflight $(STAGES) verify takedown overlap dedup-eval audit report train test trials lint
 
 help: ## list the targets
-	@grep -hE '^[a-z |$$()A-Z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z |$$()A-Z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.dataset ## own virtual environment with all that the dataset stages need
 
@@ -32,7 +34,7 @@ preflight: install ## fetch a sample, forecast yield, bytes and time   [SEED CAT
 sample: install ## render the built-in sample world
 	@$(BIN)/python -m pipelines sample
 
-$(STAGES): install ## (any stage by its name) run one stage, same variables as dataset
+$(STAGES): install ## (any stage by its name) run one stage, same variables as dataset   [targets: NAME ROOT]
 	@$(BIN)/python -m pipelines $@ $(job)
 
 verify: install ## re-read every shard, stored video and table   [OUT SUBSET=n/t]
@@ -44,8 +46,14 @@ takedown: install ## remove videos and keep them out for ever   [OUT IDS]
 overlap: install ## how much of a target's label lists the labels cover   [OUT LABELS]
 	@$(BIN)/python -m pipelines overlap --out "$(OUT)" $(foreach word,$(LABELS),"$(word)")
 
-report: install ## write the HTML page, the plots and the dataset card   [OUT]
-	@$(BIN)/python -m pipelines report --out "$(OUT)"
+dedup-eval: install ## re-edit N targets in 37 ways: how many would be found   [OUT TARGETS SET N]
+	@$(BIN)/python -m pipelines dedup-eval $(if $(N),--videos "$(N)") $(job)
+
+audit: install ## a page to judge removed videos by eye; with VERDICTS, their precision   [OUT N VERDICTS]
+	@$(BIN)/python -m pipelines audit --out "$(OUT)" $(if $(N),--pairs "$(N)") $(if $(VERDICTS),--verdicts "$(VERDICTS)")
+
+report: install ## write the HTML page, the plots and the dataset card   [OUT SET]
+	@$(BIN)/python -m pipelines report --out "$(OUT)" $(foreach word,$(SET),--set "$(word)")
 
 DATA ?= out/$(notdir $(basename $(SEED)))
 train_out = $(if $(filter command line,$(origin OUT)),$(OUT),$(DATA)/training)
@@ -60,6 +68,9 @@ test: $(VENV)/.dev ## everything that CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy labelspace dedup formats pipelines training
 	$(BIN)/python -m pytest
+
+trials: $(VENV)/.dev ## the long trials: hostile servers, hostile media, kills, full disks (needs strace; some need root)
+	$(BIN)/python -m pytest -m trial tests/trials
 
 $(VENV)/.dataset: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' || { echo "Tagreel needs Python 3.11 or newer (set PYTHON=...)" >&2; exit 1; }

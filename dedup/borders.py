@@ -31,11 +31,13 @@ class _Lines(NamedTuple):
 
 
 def solid_box(gray_THW: Frames) -> Box:
-    """The picture without solid bars; the whole frame if there are none.
+    """The picture without solid bars; the whole frame if there are none. Frames of any shape.
 
     A bar's line has 98 % of its pixels, over all frames, within 14 of the bar's colour.
     """
-    return _to_box(_solid_lines(gray_THW), gray_THW.shape[1])
+    _, height, width = gray_THW.shape
+    lines = _solid_lines(gray_THW)
+    return Box(lines.top / height, lines.bottom / height, lines.left / width, lines.right / width)
 
 
 def written_box(gray_THW: Frames) -> Box:
@@ -47,25 +49,36 @@ def written_box(gray_THW: Frames) -> Box:
     side = gray_THW.shape[1]
     rows = gray_THW[:, :, solid.left : solid.right].transpose(1, 0, 2)
     columns = gray_THW[:, solid.top : solid.bottom].transpose(2, 0, 1)
-    top, bottom = _picture(_written_depth(rows), _written_depth(rows[::-1]), side)
-    left, right = _picture(_written_depth(columns), _written_depth(columns[::-1]), side)
-    return _to_box(_Lines(top, bottom, left, right), side)
+    top, bottom = _picture(_written_depth(rows), _written_depth(rows[::-1]), side, side)
+    left, right = _picture(_written_depth(columns), _written_depth(columns[::-1]), side, side)
+    return Box(*(line / side for line in (top, bottom, left, right)))
 
 
 def _solid_lines(gray_THW: Frames) -> _Lines:
-    side = gray_THW.shape[1]
-    rows = gray_THW.transpose(1, 0, 2)
-    top, bottom = _picture(_solid_depth(rows), _solid_depth(rows[::-1]), side)
-    columns = gray_THW[:, top:bottom].transpose(2, 0, 1)
-    left, right = _picture(_solid_depth(columns), _solid_depth(columns[::-1]), side)
-    return _Lines(top, bottom, left, right)
+    """What is left once no side has a bar: the same for bars in bars, whichever came first."""
+    _, height, width = gray_THW.shape
+    lines = _Lines(0, height, 0, width)
+    while (inner := _inside_bars(gray_THW, lines)) != lines:
+        lines = inner
+    return lines
 
 
-def _picture(before: int, after: int, side: int) -> tuple[int, int]:
+def _inside_bars(gray_THW: Frames, lines: _Lines) -> _Lines:
+    """The picture between these lines without one bar on each side."""
+    _, height, width = gray_THW.shape
+    rows = gray_THW[:, lines.top : lines.bottom, lines.left : lines.right].transpose(1, 0, 2)
+    first, end = _picture(_solid_depth(rows), _solid_depth(rows[::-1]), len(rows), height)
+    top, bottom = lines.top + first, lines.top + end
+    columns = gray_THW[:, top:bottom, lines.left : lines.right].transpose(2, 0, 1)
+    first, end = _picture(_solid_depth(columns), _solid_depth(columns[::-1]), len(columns), width)
+    return _Lines(top, bottom, lines.left + first, lines.left + end)
+
+
+def _picture(before: int, after: int, lines: int, side: int) -> tuple[int, int]:
     """First line and end of the picture between two bars, or all lines if next to none is left."""
     # The line where bar and picture meet is a blend of both: it goes with the bar.
-    start, stop = before + (before > 0), side - after - (after > 0)
-    return (start, stop) if stop - start >= _MIN_PICTURE * side else (0, side)
+    start, stop = before + (before > 0), lines - after - (after > 0)
+    return (start, stop) if stop - start >= _MIN_PICTURE * side else (0, lines)
 
 
 def _solid_depth(lines: Frames) -> int:
@@ -94,7 +107,3 @@ def _bar_shares(lines: npt.NDArray[np.uint8]) -> Iterator[float]:
     low, high = max(colour - COLOUR_TOLERANCE, 0), min(colour + COLOUR_TOLERANCE, 255)
     for line in lines:
         yield np.count_nonzero((line >= low) & (line <= high)) / line.size
-
-
-def _to_box(lines: _Lines, side: int) -> Box:
-    return Box(*(line / side for line in lines))

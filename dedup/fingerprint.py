@@ -72,7 +72,7 @@ class Fingerprint:
 def fingerprint_video(
     frames_THW: Frames, seconds_T: Seconds, *, width: int, height: int
 ) -> Fingerprint:
-    """Fingerprint a source video: each frame raw and, where that differs, without its borders.
+    """Fingerprint a source video: each frame raw, without its borders, and what is set into it.
 
     Frames are the whole upright picture squashed to 128 x 128 (or 64 x 64); width and height are
     the video's own. Frames that show next to nothing leave no hash.
@@ -93,8 +93,9 @@ def fingerprint_target(
 ) -> Fingerprint:
     """Fingerprint a target video: each frame as a re-upload may have altered it.
 
-    About 34 hashes a frame, named by variant: crops, corners, other aspect ratios, without bars,
-    turned, tilted, and each of these mirrored (`crop85+mirror`).
+    About 60 hashes a frame, 110 of one with bars, named by variant: crops at the centre and off
+    it, other aspect ratios, without bars, turned, tilted, and each of these mirrored
+    (`crop85+mirror`).
 
     Raises:
         ValueError: frames, seconds, width or height are not what they should be.

@@ -7,6 +7,7 @@ is exact in float64 and a hash does not depend on the machine, its BLAS or the s
 """
 
 from functools import lru_cache
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -66,11 +67,14 @@ def dct_coefficients(gray_THW: Frames, box: Box) -> Coefficients:
     side = gray_THW.shape[1]
     down = _transform(side, box.top * side, box.bottom * side)
     across = _transform(side, box.left * side, box.right * side)
+    # Beside the box all weights are zero: what lies there need not be multiplied.
+    rows, columns = _pixels(side, box.top, box.bottom), _pixels(side, box.left, box.right)
+    down, across = down[:, rows], across[:, columns]
     out = np.empty((len(gray_THW), _KEPT, _KEPT))
     for start in range(0, len(gray_THW), _FRAMES_AT_ONCE):
-        some = gray_THW[start : start + _FRAMES_AT_ONCE].astype(np.float64)
-        rows = (some.reshape(-1, side) @ across.T).reshape(-1, side, _KEPT)
-        out[start : start + len(some)] = down @ rows
+        some = gray_THW[start : start + _FRAMES_AT_ONCE, rows, columns].astype(np.float64)
+        lines = some.reshape(-1, some.shape[2]) @ across.T
+        out[start : start + len(some)] = down @ lines.reshape(len(some), -1, _KEPT)
     return out
 
 
@@ -108,6 +112,11 @@ def upside_down(codes: Codes) -> Codes:
     return codes ^ odd_rows
 
 
+def mirrored_codes(codes: Codes) -> Codes:
+    """The hashes of the same frames, left and right swapped, to a few bits (see `upside_down`)."""
+    return codes ^ np.uint8(0b01010101)
+
+
 def check_frames(gray_THW: Frames) -> None:
     """Refuse what is not a stack of small square gray frames.
 
@@ -119,6 +128,11 @@ def check_frames(gray_THW: Frames) -> None:
         raise ValueError(
             f"frames must be uint8 [T, 64, 64] or [T, 128, 128], got {gray_THW.dtype} {shape}"
         )
+
+
+def _pixels(side: int, start: float, stop: float) -> slice:
+    """The pixels that a stretch of a side touches."""
+    return slice(max(floor(start * side), 0), ceil(stop * side))
 
 
 @lru_cache(maxsize=2048)

@@ -1,41 +1,23 @@
 """Which target videos a source video may overlap: close frames, counted, with the evidence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dedup.fingerprint import Fingerprint
+from dedup.flat_search import Hits
 from dedup.hashing import upside_down
-from dedup.index import Hits, TargetIndex
+from dedup.index import TargetIndex
+from dedup.profiles import Profile
 
+_SEARCHED_AT_ONCE = 128
+"""Source videos whose codes are searched together."""
 _MOST_FRAMES = 256
 """Of more matched frames, only the closest are compared with each other."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How close, in bits of 256, frames must be for their video to be a duplicate.
-
-    One frame within `one_frame`, or two within `two_frames`, or three within `three_frames`; of
-    several, each pair must be `apart` from each other, or a still picture would count as many.
-    """
-
-    one_frame: int
-    two_frames: int
-    three_frames: int
-    apart: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.one_frame <= self.two_frames <= self.three_frames <= 256:
-            raise ValueError(f"a profile's distances must rise within 0..256, got {self}")
-        if not 0 <= self.apart <= 256:
-            raise ValueError(f"a profile's apart must be in 0..256, got {self.apart}")
-
-
-PROFILES = {"aggressive": Profile(40, 64, 72, apart=24), "scale": Profile(40, 48, 52, apart=40)}
-"""`aggressive` for up to ~10,000 target videos; `scale` keeps false removals rare beyond."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +42,8 @@ class Duplicate:
     """What of the source's frame matched, e.g. `stripped`."""
     frames_needed: int
     """1, 2 or 3: the rule of the profile that held, the narrowest if several did."""
+    in_passing: bool = False
+    """One picture gave it away, and more than half of the source video shows others."""
 
 
 def find_duplicates(
@@ -70,29 +54,48 @@ def find_duplicates(
     Sorted by target and target_video_id. Of equally close pairs of frames the evidence is the one
     with the unaltered target frame, else by variant, target second, source second and version.
     """
-    hits = index.search(fingerprint.codes, profile.three_frames)
+    return next(find_all([fingerprint], index, profile))
+
+
+def find_all(
+    fingerprints: Iterable[Fingerprint], index: TargetIndex, profile: Profile
+) -> Iterator[tuple[Duplicate, ...]]:
+    """Yield `find_duplicates` of each source video; many at a time are searched far faster."""
+    rest = iter(fingerprints)
+    while some := list(islice(rest, _SEARCHED_AT_ONCE)):
+        sizes = [len(fingerprint.codes) for fingerprint in some]
+        sources = np.repeat(np.arange(len(some)), sizes)
+        codes = np.concatenate([fingerprint.codes for fingerprint in some])
+        hits = index.search(codes, profile.three_frames, sources)
+        starts = np.cumsum(sizes) - sizes
+        ends = np.searchsorted(hits.query, np.append(starts, len(codes)))
+        for fingerprint, start, (first, last) in zip(some, starts, pairwise(ends), strict=True):
+            mine = Hits(*(part[first:last] for part in hits))
+            yield _found(fingerprint, index, mine._replace(query=mine.query - start), profile)
+
+
+def _found(
+    fingerprint: Fingerprint, index: TargetIndex, hits: Hits, profile: Profile
+) -> tuple[Duplicate, ...]:
     owners = index.rows.owner[hits.row]
     found = []
     for owner in np.unique(owners):
         theirs = Hits(*(part[owners == owner] for part in hits))
         best = _best_of_each_second(fingerprint, theirs)
-        frames_needed = _rule_that_holds(fingerprint, best, profile)
-        if frames_needed:
-            found.append(_duplicate(fingerprint, index, best, frames_needed))
+        rule = _rule_that_holds(fingerprint, best, profile)
+        if rule.frames_needed:
+            found.append(_duplicate(fingerprint, index, best, rule))
     return tuple(found)
 
 
-def count_decoy_hits(
-    fingerprints: Iterable[Fingerprint], index: TargetIndex, profile: Profile
-) -> int:
-    """How many of the videos would be duplicates if they were shown upside down.
+def as_decoy(fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint of the video shown upside down.
 
-    Nobody re-uploads those, so each is a match by chance: hits / videos estimates the share of
-    videos removed falsely. Measured: within 1.2 times of the truth across unlike scenes, 2 to 6
-    times too low among videos of one composition (talking heads).
+    Nobody re-uploads those, so each match is one by chance: matched decoys / videos estimates the
+    share of videos removed falsely. Measured: within 1.2 times of the truth across unlike scenes,
+    2 to 6 times too low among videos of one composition (talking heads).
     """
-    decoys = (replace(shown, codes=upside_down(shown.codes)) for shown in fingerprints)
-    return sum(bool(find_duplicates(decoy, index, profile)) for decoy in decoys)
+    return replace(fingerprint, codes=upside_down(fingerprint.codes))
 
 
 def _best_of_each_second(fingerprint: Fingerprint, hits: Hits) -> Hits:
@@ -106,18 +109,26 @@ def _best_of_each_second(fingerprint: Fingerprint, hits: Hits) -> Hits:
     return Hits(*(part[kept] for part in hits))
 
 
-def _rule_that_holds(fingerprint: Fingerprint, best: Hits, profile: Profile) -> int:
+class _Rule(NamedTuple):
     """How many frames the narrowest rule that holds asks for; 0 if none holds."""
-    if best.distance[0] <= profile.one_frame:
-        return 1
+
+    frames_needed: int
+    in_passing: bool
+
+
+def _rule_that_holds(fingerprint: Fingerprint, best: Hits, profile: Profile) -> _Rule:
     frames = best.query[:_MOST_FRAMES]
     apart = _distances(fingerprint, frames) >= profile.apart
     np.fill_diagonal(apart, val=False)
     two = best.distance[:_MOST_FRAMES] <= profile.two_frames
-    if apart[np.ix_(two, two)].any():
-        return 2
+    several = bool(apart[np.ix_(two, two)].any())
+    if best.distance[0] <= profile.one_frame:
+        shown = len(np.unique(fingerprint.seconds))
+        return _Rule(1, not several and 2 * len(best.query) < shown)
+    if several:
+        return _Rule(2, in_passing=False)
     edges = apart.astype(np.float64)
-    return 3 if ((edges @ edges) * edges).any() else 0
+    return _Rule(3 if ((edges @ edges) * edges).any() else 0, in_passing=False)
 
 
 def _distances(fingerprint: Fingerprint, queries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -142,9 +153,7 @@ def _distances(fingerprint: Fingerprint, queries: npt.NDArray[np.int64]) -> npt.
     return np.maximum(between, between.T)
 
 
-def _duplicate(
-    fingerprint: Fingerprint, index: TargetIndex, best: Hits, frames_needed: int
-) -> Duplicate:
+def _duplicate(fingerprint: Fingerprint, index: TargetIndex, best: Hits, rule: _Rule) -> Duplicate:
     query, row, rows = int(best.query[0]), int(best.row[0]), index.rows
     target, target_video_id = rows.videos[rows.owner[row]]
     source_second, target_second = float(fingerprint.seconds[query]), float(rows.second[row])
@@ -158,5 +167,5 @@ def _duplicate(
         source_second=source_second,
         target_second=target_second,
         version=fingerprint.versions[query],
-        frames_needed=frames_needed,
+        **rule._asdict(),
     )

@@ -9,15 +9,20 @@ from pathlib import Path
 from formats.sandbox import Completed
 from formats.tables import Reason
 
-_CLAIM = re.compile(r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?),", re.MULTILINE)
+_CLAIM = re.compile(
+    r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?), start: (-?\d+\.\d+)", re.MULTILINE
+)
+_MATROSKA = re.compile(r"^\[info\] Input #0, matroska,", re.MULTILINE)
 _SIZE = re.compile(r"^\[info\]\s+Stream #\d+:\d+: Video: wrapped_avframe.*?, (\d+)x(\d+)", re.M)
 _TROUBLE = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.*)$", re.M)
-_VIDEO = re.compile(r"^\[info\]\s+Stream #0:\d+.*?: Video: ", re.MULTILINE)
+_VIDEO = re.compile(r"^\[info\]\s+Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
 _TOO_MANY_PIXELS = re.compile(r"exceeds specified max pixel count|Picture size \d+x\d+ is invalid")
 _NO_MEMORY = re.compile(
     r"Cannot allocate memory|[Ff]ailed to allocate|get_buffer\(\) failed|pthread_create\(\) failed"
 )
-_CUT_OFF = re.compile(r"moov atom not found|End of file|Truncat|partial file", re.IGNORECASE)
+_CUT_OFF = re.compile(
+    r"moov atom not found|End of file|ended prematurely|Truncat|partial file", re.IGNORECASE
+)
 
 _BELIEVABLE_CLAIM_S = 24 * 3600.0
 _WHOLE = 0.95
@@ -106,8 +111,10 @@ def _claim(log: str) -> float | None:
     found = _CLAIM.search(log)
     if found is None:
         return None
-    hours, minutes, seconds = (float(group) for group in found.groups())
+    hours, minutes, seconds, start_s = (float(group) for group in found.groups())
     claim_s = 3600 * hours + 60 * minutes + seconds
+    if _MATROSKA.search(log):
+        claim_s -= max(0.0, start_s)  # Said there is when the last frame ends, not how long it is.
     return claim_s if claim_s <= _BELIEVABLE_CLAIM_S else None
 
 
@@ -129,7 +136,7 @@ def _check_trouble(trouble: list[str], decoded: Decoded, completed: Completed) -
     """Raise if the decoder complained about anything at all."""
     if not trouble and not completed.stderr_overflow:
         return
-    said = "; ".join(trouble[:3])
+    said = "; ".join(trouble[:3]) or "the decoder had more to say than could be kept"
     if _TOO_MANY_PIXELS.search(said):
         raise DecodeError(Reason.TOO_MANY_PIXELS, said)
     if _NO_MEMORY.search(said):

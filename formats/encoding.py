@@ -12,11 +12,15 @@ import imageio_ffmpeg
 
 SOURCE = "source"
 STORED = "stored.mp4"
+PICTURE = "picture.jpg"
 FRAME_TIMES = "frames.txt"
+PACKET_HASH = "packets.txt"
 GRAY_EDGE = 128
 
 _FORMATS = "mov,matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif"
 _MAX_ALLOC = 256 << 20
+_MAX_WIDE = 8
+"""Widths of a picture in its heights: beyond, it is shown narrower than it is."""
 _PROBE = "5M"
 _EXACT = "+accurate_rnd+full_chroma_int+bitexact"
 _ENCODERS: Mapping[str, dict[str, object]] = {
@@ -62,55 +66,96 @@ class VideoOptions:
     memory_bytes: int = 2 << 30
 
 
-def normalise_args(options: VideoOptions, *, steady: bool = True) -> list[str]:
-    """`SOURCE` -> `STORED`, gray frames on standard output and `FRAME_TIMES`, in one decode.
+def normalise_args(
+    options: VideoOptions, *, steady: bool = True, piece: tuple[float, float] | None = None
+) -> list[str]:
+    """`SOURCE` -> `STORED`, gray frames on standard output, `FRAME_TIMES` and `PACKET_HASH`.
+
+    It is read and decoded once.
 
     Args:
         options: Sizes, rates and bounds.
         steady: Time counts from the first frame. Not to be had when the form of the frames changes
             on the way: ffmpeg then builds the filters anew, and they would count from zero again.
+        piece: The seconds [start, end) that are wanted; None = all.
     """
     bound = {"t": options.max_duration_s + 1}
-    whole, timed = _split(_source(options), 2)
+    within = {"ss": f"{piece[0]:.6f}", "t": f"{piece[1] - piece[0]:.6f}"} if piece else {}
+    source = guarded_source(options, **within)
+    whole, timed = _split(source, 2)
     stored, hashed = _split(_from_zero(timed) if steady else timed, 2)
     frames = int(bound["t"] * options.max_fps) + 1
     outputs = [
         _stored(_fitted(stored, options), options, {**bound, "frames:v": frames}),
         _gray(hashed, options, bound),
         _frame_times(whole, bound),
+        _packet_hash(source, bound),
     ]
-    return _compile(ffmpeg.merge_outputs(*outputs))
+    return compile_run(ffmpeg.merge_outputs(*outputs))
 
 
 def gray_args(options: VideoOptions, *, steady: bool = True) -> list[str]:
     """`SOURCE` -> gray frames on standard output and `FRAME_TIMES`, however long it is."""
-    whole, hashed = _split(_source(options), 2)
+    whole, hashed = _split(guarded_source(options), 2)
     gray = _gray(_from_zero(hashed) if steady else hashed, options, {})
-    return _compile(ffmpeg.merge_outputs(gray, _frame_times(whole, {})))
+    return compile_run(ffmpeg.merge_outputs(gray, _frame_times(whole, {})))
 
 
 def cut_args(options: VideoOptions, *, seek_s: float, frames: int) -> list[str]:
     """A number of frames of a stored `SOURCE`, from the first one after `seek_s` -> `STORED`."""
-    piece = _from_zero(_source(options, ss=f"{seek_s:.9f}"))
-    return _compile(_stored(piece, options, {"frames:v": frames}))
+    piece = _from_zero(guarded_source(options, ss=f"{seek_s:.9f}"))
+    return compile_run(_stored(piece, options, {"frames:v": frames}))
 
 
 def rgb_args(options: VideoOptions, *, fps: float | None, height: int, width: int) -> list[str]:
     """`SOURCE` -> RGB frames on standard output; `fps` None keeps every frame as it is."""
-    frames = _source(options)
+    frames = guarded_source(options)
     if fps is not None:
         frames = frames.filter("fps", fps=fps, **_SHOWN_THEN)
     frames = frames.filter("scale", width, height, flags="bilinear" + _EXACT)
-    return _compile(
+    return compile_run(
         frames.output("pipe:1", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
     )
 
 
 def thumbnail_args(options: VideoOptions, *, second: float, height: int) -> list[str]:
     """The first frame of `SOURCE` at or after a second -> one JPEG on standard output."""
-    frame = _source(options, ss=f"{second:.6f}").filter("scale", -2, height, flags="area" + _EXACT)
-    picture = {"vcodec": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4, "frames:v": 1}
-    return _compile(frame.output("pipe:1", format="image2pipe", **picture, **_PLAIN))
+    frame = guarded_source(options, ss=f"{second:.6f}")
+    frame = frame.filter("scale", -2, height, flags="area" + _EXACT)
+    return compile_run(frame.output("pipe:1", format="image2pipe", **_JPEG, **PLAIN))
+
+
+def snapshot_args(
+    options: VideoOptions, *, start_s: float, length_s: float, tick: int, height: int
+) -> list[str]:
+    """`SOURCE` -> gray frames as for hashing on standard output, one of them as `PICTURE`.
+
+    Seconds are those of the file. The picture has that height and the width at which it is shown.
+    """
+    more = {"ss": f"{start_s:.6f}", "t": f"{length_s:.6f}"}
+    gray, shown = _split(_ticks(_from_zero(guarded_source(options, **more)), options), 2)
+    width = f"clip(2*round({height}*dar/2),2,{_MAX_WIDE}*{height})"
+    picture = (
+        shown.filter("trim", start_frame=tick, end_frame=tick + 1)
+        .filter("scale", width, height, flags="area" + _EXACT)
+        .filter("setsar", 1)
+        .output(
+            f"file:{PICTURE}",
+            format="image2",
+            update=1,
+            **_JPEG,
+            **PLAIN,
+        )
+    )
+    return compile_run(ffmpeg.merge_outputs(_squashed(gray, {}), picture))
+
+
+def pictures_args(name: str, *, fps: float) -> list[str]:
+    """JPEG pictures, one after the other, on standard input -> a file of that name."""
+    pictures = ffmpeg.input("pipe:0", format="image2pipe", vcodec="mjpeg", framerate=fps)
+    even = pictures.filter("scale", "2*ceil(iw/2)", "2*ceil(ih/2)", **_COLOURS)
+    settings = {**_ENCODERS["h264"], "crf": _NEARLY_LOSSLESS, "threads": 1, **PLAIN}
+    return compile_run(even.output(f"file:{name}", **settings))
 
 
 def encode_args(name: str, *, size: tuple[int, int], fps: float, codec: str, crf: int) -> list[str]:
@@ -121,25 +166,28 @@ def encode_args(name: str, *, size: tuple[int, int], fps: float, codec: str, crf
     settings = dict(_ENCODERS[codec])
     if codec in ("h264", "hevc", "vp8", "vp9"):
         settings["crf"] = crf
-    return _compile(frames.output(f"file:{name}", threads=1, **settings, **_PLAIN))
+    return compile_run(frames.output(f"file:{name}", threads=1, **settings, **PLAIN))
 
 
+_NEARLY_LOSSLESS = 12
 _SHOWN_THEN = {"round": "up", "eof_action": "pass"}
 """A sampled frame is the one on show at its second, not the nearest; the first is never lost."""
-_PLAIN = {"map_metadata": -1, "fflags": "+bitexact", "flags:v": "+bitexact"}
+_JPEG = {"vcodec": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4, "frames:v": 1}
+PLAIN = {"map_metadata": -1, "fflags": "+bitexact", "flags:v": "+bitexact"}
 """Nothing of the source's tags, no date, no version: the same frames give the same bytes."""
 
 
-def _compile(outputs: Any) -> list[str]:
+def compile_run(outputs: Any) -> list[str]:
+    """The argument list of a run that writes these outputs of ffmpeg-python, one thread."""
     start = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats"]
     start += ["-v", "level+info", "-filter_complex_threads", "1", "-max_alloc", str(_MAX_ALLOC)]
     return list(map(str, ffmpeg.compile(outputs, cmd=start, overwrite_output=True)))
 
 
-def _source(options: VideoOptions, **more: object) -> Any:
+def guarded_source(options: VideoOptions, name: str = SOURCE, **more: object) -> Any:
     """The first real video stream (no cover art) of the local file, behind every guard there is."""
     guarded = ffmpeg.input(
-        f"file:{SOURCE}",
+        f"file:{name}",
         protocol_whitelist="file",
         format_whitelist=_FORMATS,
         max_streams=16,
@@ -194,17 +242,32 @@ def _stored(stream: Any, options: VideoOptions, bound: Mapping[str, object]) -> 
         movflags="+faststart",
         fps_mode="cfr",
         **{"x264-params": gop, "bsf:v": "filter_units=remove_types=6", "map_chapters": -1},
-        **_PLAIN,
+        **PLAIN,
         **bound,
     )
 
 
 def _gray(stream: Any, options: VideoOptions, bound: Mapping[str, object]) -> Any:
+    return _squashed(_ticks(stream, options), bound)
+
+
+def _ticks(stream: Any, options: VideoOptions) -> Any:
+    return stream.filter("fps", fps=options.hash_fps, **_SHOWN_THEN)
+
+
+def _squashed(stream: Any, bound: Mapping[str, object]) -> Any:
     return (
-        stream.filter("fps", fps=options.hash_fps, **_SHOWN_THEN)
-        .filter("scale", GRAY_EDGE, GRAY_EDGE, flags="area" + _EXACT)
+        stream.filter("scale", GRAY_EDGE, GRAY_EDGE, flags="area" + _EXACT)
         .filter("format", "gray")
         .output("pipe:1", format="rawvideo", fps_mode="cfr", **bound)
+    )
+
+
+def _packet_hash(stream: Any, bound: Mapping[str, object]) -> Any:
+    """The hash of the coded packets; their times, which may be nonsense, do not count."""
+    setts = {"bsf:v": "setts=ts=N"}
+    return stream.output(
+        f"file:{PACKET_HASH}", format="streamhash", hash="sha256", vcodec="copy", **setts, **bound
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
-_MAX_INDEX_BYTES = 16 << 20
+MAX_INDEX_BYTES = 16 << 20
+_CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
 
 class Mp4Error(Exception):
@@ -31,16 +31,34 @@ def read_facts(path: str) -> Mp4Facts:
         Mp4Error: the file is cut, no MP4, or holds no frame.
     """
     try:
-        boxes = dict(_boxes(_index(path)))
-        (timescale,) = struct.unpack_from(">I", boxes[b"mdhd"], 12)
-        (entries,) = struct.unpack_from(">I", boxes[b"stts"], 4)
-        runs = list(struct.iter_unpack(">II", boxes[b"stts"][8 : 8 + 8 * entries]))
-        width, height = struct.unpack_from(">HH", boxes[b"stsd"], 8 + 8 + 24)
+        found = dict(boxes(_index(path), into=_CONTAINERS))
+        (timescale,) = struct.unpack_from(">I", found[b"mdhd"], 12)
+        (entries,) = struct.unpack_from(">I", found[b"stts"], 4)
+        runs = list(struct.iter_unpack(">II", found[b"stts"][8 : 8 + 8 * entries]))
+        width, height = struct.unpack_from(">HH", found[b"stsd"], 8 + 8 + 24)
         frames = sum(count for count, _ in runs)
         duration_s = sum(count * ticks for count, ticks in runs) / timescale
         return Mp4Facts(width, height, frames, duration_s, frames / duration_s)
     except (KeyError, struct.error, ZeroDivisionError) as error:
         raise Mp4Error(f"{path}: not a stored video: {error!r}") from error
+
+
+def boxes(content: bytes, *, into: frozenset[bytes] = frozenset()) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of boxes that follow each other, and of those inside of the kinds `into`.
+
+    One that is cut ends there with what there is.
+    """
+    position = 0
+    while position + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        if length < 8:
+            return
+        inner = content[position + 8 : position + length]
+        if kind in into:
+            yield from boxes(inner, into=into)
+        else:
+            yield kind, inner
+        position += length
 
 
 def _index(path: str) -> bytes:
@@ -56,21 +74,7 @@ def _index(path: str) -> bytes:
                 length -= 8
             if length < 8 or start + length - 8 > size:
                 break
-            if kind == b"moov" and length <= _MAX_INDEX_BYTES:
+            if kind == b"moov" and length <= MAX_INDEX_BYTES:
                 return file.read(length - 8)
             file.seek(start + length - 8)
     raise Mp4Error(f"{path}: no whole index")
-
-
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
-    while position + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, position)
-        if length < 8:
-            return
-        inner = content[position + 8 : position + length]
-        if kind in _CONTAINERS:
-            yield from _boxes(inner)
-        else:
-            yield kind, inner
-        position += length

@@ -5,12 +5,14 @@ limit for silence at all. So each call runs on a thread that is left behind when
 process with such a thread ends all the same; with one of S3's, when S3's client has given up.
 """
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -19,6 +21,9 @@ from pyarrow import fs
 # not cost a thread per object for ever.
 _MAX_CALLS = 128
 _CONNECT_S = 10.0
+_BLOCK = 4 << 20
+_TRIES = 3
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,220}[a-z0-9])")
 
 _Answer = TypeVar("_Answer")
 _calls = threading.BoundedSemaphore(_MAX_CALLS)
@@ -82,6 +87,83 @@ def find_object(service: Service, bucket: str, key: str, *, seconds: float) -> O
         TimeoutError: not done in so many seconds.
     """
     return _within(seconds, lambda: _find(service, f"{bucket}/{key}"))
+
+
+def copy_object(service: Service, uri: str, path: str, *, seconds: float) -> None:
+    """Write a whole object to a file; holds 4 MiB in memory. `seconds` bound each call.
+
+    An object that fails under way, or changes, is begun anew, three times in all.
+
+    Raises:
+        ValueError: the URI names no object.
+        FileNotFoundError: there is no such object or bucket.
+        ObjectError, TimeoutError: the client failed, or was silent, every time.
+    """
+    bucket, key = split_object_uri(uri)
+    for left in reversed(range(_TRIES)):
+        try:
+            return _copy(service, (bucket, key), path, seconds)
+        except (ObjectError, TimeoutError):
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _copy(service: Service, place: tuple[str, str], path: str, seconds: float) -> None:
+    found = find_object(service, *place, seconds=seconds)
+    left = found.size
+    with open(path, "wb") as file:
+        while left:
+            block = found.read(min(_BLOCK, left), seconds=seconds)
+            if not block:
+                raise ObjectError(f"ended {left} bytes before its end")
+            left -= len(block)
+            file.write(block)
+    if find_object(service, *place, seconds=seconds).version != found.version:
+        raise ObjectError("changed while it was read")
+
+
+def split_object_uri(uri: str) -> tuple[str, str]:
+    """(bucket, key) of an s3:// or gs:// URI; the key is all that follows, taken literally.
+
+    >>> split_object_uri("s3://clips/2019/a b%20?.mp4")
+    ('clips', '2019/a b%20?.mp4')
+
+    Raises:
+        ValueError: it is none. A key with an empty, `.` or `..` part is refused: the clients refuse
+            it or, worse, read another key.
+    """
+    _, separator, rest = uri.partition("://")
+    bucket, slash, key = rest.partition("/")
+    if not separator or not slash or not _BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise ValueError(f"not scheme://bucket/key: {uri[:80]!r}")
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(f"a key with an empty, '.' or '..' part: {key[:80]!r}")
+    if not _is_text(key) or len(key.encode()) > 1024:
+        raise ValueError(f"no key of an object: {key[:80]!r}")
+    return bucket, key
+
+
+def read_endpoint(endpoint: str) -> tuple[str, str]:
+    """(scheme, host:port) of a service's address; https and nothing for the usual one.
+
+    >>> read_endpoint("http://127.0.0.1:9000"), read_endpoint("")
+    (('http', '127.0.0.1:9000'), ('https', ''))
+
+    Raises:
+        ValueError: it is not http(s)://host:port.
+    """
+    if not endpoint:
+        return "https", ""
+    parts = urlsplit(endpoint)
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise ValueError(f"{endpoint!r} is not http(s)://host:port")
+    return parts.scheme, parts.netloc
+
+
+def _is_text(key: str) -> bool:
+    return not any(0xD800 <= ord(character) < 0xE000 for character in key)
 
 
 def _find(service: Service, path: str) -> OpenObject:

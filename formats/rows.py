@@ -82,6 +82,8 @@ class VideoRow:
     sha256: str | None = None
     source_sha256: str | None = None
     source_bytes: int | None = None
+    packets_sha256: str | None = None
+    """Of the source's coded video packets: the same after a change of container or tags."""
     duration_s: float | None = None
     """Decoded length; what the container claims is never used."""
     width: int | None = None
@@ -96,6 +98,9 @@ class VideoRow:
     final_uri: str | None = None
     detail: str | None = None
     """One line on a reason, for people: the HTTP status, the decoder's words."""
+    names: tuple[str, ...] = ()
+    """`id:` and `uploader:` that its posts had when it was fetched, besides `video_id`: what it is
+    taken down by when no catalog has it any more."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,29 @@ class TargetHashRow:
 
 
 @dataclass(frozen=True)
+class TargetVideoRow:
+    """One video of a target set, and what an exact copy of it is known by."""
+
+    video_id: str
+    uri: str
+    label: str | None = None
+    subset: str | None = None
+    tasks: tuple[str, ...] = ()
+    """`task=label` for a set with several questions, such as verb and noun."""
+    source_sha256: str | None = None
+    packets_sha256: str | None = None
+    failure: str | None = None
+    """Why it could not be hashed; a leak of it goes unseen."""
+    duration_s: float = 0.0
+    hashes: int = 0
+
+
+@dataclass(frozen=True)
 class DuplicateRow:
-    """A source video that may overlap a target video, with the evidence."""
+    """A source video that may overlap a target video, with the evidence.
+
+    An exact copy whose frames were not found alike has zeros and empty words for them.
+    """
 
     row_key: str
     video_id: str
@@ -126,6 +152,38 @@ class DuplicateRow:
     """How the target frame was altered to match, e.g. `mirror`."""
     source_second: Float32 = 0.0
     target_second: Float32 = 0.0
+    version: str = ""
+    """What of the source frame matched, e.g. `stripped`."""
+    frames_needed: int = 0
+    """1, 2 or 3: the rule of the profile that held, the narrowest if several did."""
+    tier: str = "frames"
+    """What gave it away: `uri`, `video_id`, `sha256`, `packets` (an exact copy), or `frames`."""
+    in_passing: bool = False
+    """One picture gave it away, and more than half of the source video shows others."""
+
+
+@dataclass(frozen=True)
+class RepostRow:
+    """A source video that shows what another one shows, with the evidence; that one is kept."""
+
+    row_key: str
+    video_id: str
+    kept_key: str
+    """`row_key` of the video that is kept; videos are named by key here, for ids may be struck."""
+    alike_key: str
+    """`row_key` of the video that the evidence is of: the kept one, or one that is like both."""
+    matched_frames: int
+    offset_s: Float32
+    """This video's second minus the other's, of the closest pair of frames."""
+    min_distance: int
+    variant: str
+    """What of the other video's frame matched, e.g. `stripped+mirror`."""
+    second: Float32
+    alike_second: Float32
+    version: str
+    """What of this video's frame matched."""
+    tier: str
+    """As in `duplicates`: `sha256`, `packets` (frames were perhaps not alike), or `frames`."""
 
 
 @dataclass(frozen=True)

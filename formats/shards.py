@@ -21,6 +21,8 @@ from formats.storage import publish, sha256_file, write_text
 MANIFEST = "MANIFEST.json"
 CONTENTS = (".mp4", ".jpg")
 FORMAT = 1
+REPEAT_UNITS = 1 << 20
+"""A clip's repeats count in steps of one by this: sums are then exact, in any order."""
 
 
 class ShardError(Exception):
@@ -36,6 +38,9 @@ class ShardEntry:
     clips: int
     bytes: int
     sha256: str
+    repeats: float | None = None
+    """Sum of its clips' repeats: tells how many draws a shard has without reading it. None in a
+    manifest of an older version."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,28 @@ def write_shard(
 
     Holds one clip in memory. The same clips give the same bytes.
     """
-    count = 0
+    count, units = 0, 0
     with publish(path) as temporary:
         with open(temporary, "wb") as file, open_for_writing(file) as tar:
             for clip_id, content, facts in clips:
                 add_member(tar, f"{clip_id}{suffix}", content)
                 add_member(tar, f"{clip_id}.json", canonical_json(facts))
-                count += 1
+                count, units = count + 1, units + repeat_units(facts, path)
         size, digest = Path(temporary).stat().st_size, sha256_file(temporary)
-    return ShardEntry(Path(path).name, count, size, digest)
+    return ShardEntry(Path(path).name, count, size, digest, units / REPEAT_UNITS)
+
+
+def repeat_units(facts: Mapping[str, object], path: str) -> int:
+    """A clip's repeats in steps of 1 / REPEAT_UNITS; once where its facts do not say.
+
+    Raises:
+        ShardError: they are no number from 0 to 1,000,000; it names `path`.
+    """
+    repeats = facts.get("repeats", 1.0) if isinstance(facts, Mapping) else None
+    # Bounds also keep NaN out, and a number of draws that would never end.
+    if isinstance(repeats, bool) or not isinstance(repeats, int | float) or not 0 <= repeats <= 1e6:
+        raise ShardError(f"{path}: a clip with repeats of {repeats!r}")
+    return round(repeats * REPEAT_UNITS)
 
 
 def write_manifest(folder: str, manifest: Manifest) -> None:
@@ -130,6 +148,16 @@ def read_manifest(folder: str) -> Manifest:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ShardError(f"{path}: not a shard manifest: {error}") from error
     return manifest
+
+
+def refuse_altered(folder: str, manifest: Manifest) -> None:
+    """Raise ShardError for a manifest whose count or id is not that of the shards it names."""
+    path, told = Path(folder) / MANIFEST, sum(entry.clips for entry in manifest.shards)
+    if told != manifest.clips:
+        raise ShardError(f"{path}: says {manifest.clips} clips, its shards have {told}")
+    own = dataset_id(manifest.config_digest, manifest.split, manifest.labels, manifest.shards)
+    if manifest.dataset_id != own:
+        raise ShardError(f"{path}: its dataset_id is not that of its shards")
 
 
 def refuse_unlisted(folder: str, manifest: Manifest) -> None:
@@ -168,9 +196,16 @@ def check_shard(folder: str, entry: ShardEntry) -> None:
     path = check_size(folder, entry)
     if sha256_file(path) != entry.sha256:
         raise ShardError(f"{path}: its bytes changed since it was written (SHA-256 differs)")
-    clips = sum(1 for _ in read_shard(path))
+    units = [repeat_units(facts, path) for _, _, facts in read_shard(path)]
+    refuse_miscounted(path, entry, len(units), sum(units))
+
+
+def refuse_miscounted(path: str, entry: ShardEntry, clips: int, units: int) -> None:
+    """Raise ShardError if an entry has a shard's clips, or the sum of their repeats, wrong."""
     if clips != entry.clips:
         raise ShardError(f"{path}: {clips} clips, the manifest says {entry.clips}")
+    if entry.repeats is not None and units / REPEAT_UNITS != entry.repeats:
+        raise ShardError(f"{path}: its repeats do not sum to the {entry.repeats} of the manifest")
 
 
 def read_shard(path: str) -> Iterator[tuple[str, bytes, dict[str, object]]]:
@@ -242,6 +277,10 @@ def _check_entry(entry: ShardEntry) -> None:
         raise ValueError(f"shard {entry.path!r} must have clips and bytes of 0 or more")
     if not isinstance(entry.sha256, str):
         raise ValueError(f"shard {entry.path!r} has no SHA-256")
+    if entry.repeats is not None and not (
+        type(entry.repeats) in (int, float) and 0 <= entry.repeats < math.inf
+    ):
+        raise ValueError(f"shard {entry.path!r} must have repeats of 0 or more")
 
 
 def _is_count(value: object) -> bool:

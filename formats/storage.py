@@ -1,8 +1,10 @@
 """Where bytes rest, behind one small interface: a path is whole under its name or not there."""
 
+import errno
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +13,39 @@ from pathlib import Path
 _BLOCK = 1 << 20
 
 
+_AGAIN = "then run the same command again"
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"make room there, {_AGAIN}"),
+    **dict.fromkeys((errno.EFBIG,), f"allow larger files (`ulimit -f`), {_AGAIN}"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to, or choose another"
+    ),
+    **dict.fromkeys(
+        (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+        f"move what stands in the way, {_AGAIN}",
+    ),
+    **dict.fromkeys((errno.ENAMETOOLONG,), "choose a folder with a shorter path"),
+    **dict.fromkeys((errno.EIO,), "look after the disk"),
+}
+
+
 class StorageError(Exception):
-    """The disk refused; the message says which path and why."""
+    """The disk refused; the message says which path, why and what to do."""
+
+
+def refused(path: str, error: OSError, verb: str = "written") -> StorageError:
+    """What a disk refused at a path, as one sentence."""
+    why = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        blocks = next((p for p in Path(path).parents if p.exists() and not p.is_dir()), None)
+        why = why if blocks is None else f"{blocks} is not a directory"
+    advice = _ADVICE.get(error.errno or 0)
+    return StorageError(f"{path}: cannot be {verb}: {why}" + (f"; {advice}" if advice else ""))
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether an error is the disk's, not that of a program that looks in the wrong place."""
+    return error.errno in _ADVICE
 
 
 @contextmanager
@@ -23,19 +56,42 @@ def publish(path: str) -> Iterator[str]:
     nothing changes at `path`. Retrying is safe: the last complete writer wins.
 
     Raises:
-        StorageError: no space, no permission, or a directory stands at `path`.
+        StorageError: no space, no permission, a directory stands at `path`, or a file where a
+            folder above it should be.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield str(temporary)
-        _sync(temporary)
-        temporary.replace(target)
+        try:
+            yield str(temporary)
+            _sync(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise refused(path, error) from error
+
+
+@contextmanager
+def scratch_folder(prefix: str, parent: str | None = None) -> Iterator[str]:
+    """A folder for what is under way, in `parent` or where TMPDIR says, removed at the end.
+
+    Raises:
+        StorageError: the disk refused it, or something that the block did.
+    """
+    try:
+        place = parent or tempfile.gettempdir()
+    except FileNotFoundError as error:  # Python tries some, by writing to them.
+        raise StorageError(f"{error.strerror}; make room there, or set TMPDIR") from error
+    try:
+        # Named as what `remove_leftovers` looks for, should this process be killed.
+        with tempfile.TemporaryDirectory(".tmp", prefix, place) as folder:
+            yield folder
+    except OSError as error:
+        if not is_refusal(error):
+            raise
+        raise refused(place, error) from error
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -58,9 +114,9 @@ def sha256_file(path: str) -> str:
     return digest.hexdigest()
 
 
-def remove_leftovers(folder: str) -> None:
-    """Delete the temporary files that a killed writer left in a folder (not below it)."""
-    for path in Path(folder).glob(".*.tmp"):
+def remove_leftovers(folder: str, *, below: bool = False) -> None:
+    """Delete the temporary files that a killed writer left in a folder, or also below it."""
+    for path in list(Path(folder).glob("**/.*.tmp" if below else ".*.tmp")):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

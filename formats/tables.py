@@ -28,8 +28,10 @@ from formats.rows import LabelledRow as LabelledRow
 from formats.rows import LabelRow as LabelRow
 from formats.rows import LedgerRow as LedgerRow
 from formats.rows import MatchRow as MatchRow
+from formats.rows import RepostRow as RepostRow
 from formats.rows import SplitQuotaRow as SplitQuotaRow
 from formats.rows import TargetHashRow as TargetHashRow
+from formats.rows import TargetVideoRow as TargetVideoRow
 from formats.rows import UnreadableRow as UnreadableRow
 from formats.rows import VideoRow as VideoRow
 from formats.storage import publish
@@ -163,6 +165,21 @@ def count_rows(path: str) -> int:
         raise TableError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
+def count_values(path: str, column: str) -> int:
+    """How many items the lists of a column hold, from the file's footer; an empty list counts 1.
+
+    Raises:
+        TableError: the file is missing or is no Parquet file.
+    """
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{path}: cannot be read as Parquet: {error}") from error
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(c.num_values for c in chunks if c.path_in_schema.partition(".")[0] == column)
+
+
 def read_batches(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The record batches of a Parquet file, cast to the schema.
 
@@ -208,5 +225,11 @@ def _arrow_type(hint: object) -> pa.DataType:
         return typing.cast(pa.DataType, typing.get_args(hint)[1])
     if typing.get_origin(hint) is tuple:
         return pa.list_(_arrow_type(typing.get_args(hint)[0]))
-    plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bytes: pa.binary()}
+    plain = {
+        str: pa.string(),
+        bool: pa.bool_(),
+        int: pa.int64(),
+        float: pa.float64(),
+        bytes: pa.binary(),
+    }
     return plain[typing.cast(type, hint)]

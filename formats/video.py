@@ -4,10 +4,9 @@ Every function decodes a local file in a confined child with a folder of its own
 never given a URL, a name from outside, or a say in whether it succeeded.
 """
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -15,10 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from formats.acceptance import Decoded, DecodeError, check_run, check_whole, read_decoded
+from formats.decoding import (
+    Frames,
+    check_disk,
+    decode,
+    limits_of,
+    private_folder,
+    run_clean,
+    whole_frames,
+)
 from formats.encoding import (
     CODECS,
     FRAME_TIMES,
     GRAY_EDGE,
+    PACKET_HASH,
     SOURCE,
     STORED,
     VideoOptions,
@@ -26,11 +35,13 @@ from formats.encoding import (
     encode_args,
     gray_args,
     normalise_args,
+    pictures_args,
     rgb_args,
     thumbnail_args,
 )
 from formats.mp4 import Mp4Error, Mp4Facts, read_facts
-from formats.sandbox import Completed, Limits, run_confined
+from formats.sandbox import Completed, run_confined
+from formats.storage import scratch_folder
 from formats.tables import Reason
 
 __all__ = [
@@ -41,17 +52,15 @@ __all__ = [
     "decode_gray",
     "decode_rgb",
     "encode_frames",
+    "encode_pictures",
     "normalise",
     "thumbnail_jpeg",
 ]
 
-Frames = npt.NDArray[np.uint8]
 Seconds = npt.NDArray[np.float32]
 
-_CHANGED_MIDWAY = "[info] Reconfiguring filter graph"
 _DENSE_S = 60.0
 _TOLERANCE_S = 1e-3
-_MAX_OUTPUT_BYTES = 1 << 30
 _DEFAULTS = VideoOptions()
 
 
@@ -68,29 +77,49 @@ class Normalised:
     """uint8 [T, 128, 128], aspect ratio ignored."""
     seconds_T: Seconds
     """float32; counted from the first frame, as in the stored video."""
+    packets_sha256: str
+    """Of the source's coded packets: the same in another container, or with other tags."""
 
 
-def normalise(source_path: str, stored_path: str, options: VideoOptions) -> Normalised:
+def normalise(
+    source_path: str,
+    stored_path: str,
+    options: VideoOptions,
+    piece: tuple[float, float] | None = None,
+) -> Normalised:
     """Check a source video, write its stored form and sample it for hashing, in one decode.
 
     Stored: upright, short edge scaled down, even sides, at most `max_fps`, no sound, no metadata;
     the same source gives the same bytes. Nothing is at `stored_path` unless the video is accepted.
+    Of a `piece` (its first second, and the one that it ends before) nothing else is decoded, and
+    nothing else is checked; its packets are not its own, so their hash is empty.
 
     Raises:
         DecodeError: with `empty`, `not_video`, `damaged`, `too_few_frames`, `too_short`,
             `too_long`, `too_many_pixels`, `decoder_timeout`, `decoder_memory`, `decoder_crashed`.
     """
-    with _private_folder(source_path, beside=stored_path) as folder:
-        completed = _decode(normalise_args, folder, options)
+    with private_folder(source_path, beside=stored_path) as folder:
+        completed = decode(partial(normalise_args, piece=piece), folder, options)
         decoded = read_decoded(completed, folder / FRAME_TIMES)
         check_run(completed, decoded, min_frames=options.min_frames)
         _check_length(decoded.end_s - decoded.start_s, options)
+        if piece is not None and decoded.claim_s is not None:
+            decoded = replace(decoded, claim_s=min(decoded.claim_s, piece[1]) - piece[0])
         check_whole(decoded)
         facts = _facts(folder / STORED)
         gray_THW, seconds_T = _gray_frames(completed, options)
+        packets = (folder / PACKET_HASH).read_text().strip().rpartition("SHA256=")[2]
+        packets = "" if piece is not None else packets
         (folder / STORED).replace(stored_path)
     return Normalised(
-        facts.duration_s, facts.width, facts.height, facts.fps, facts.frames, gray_THW, seconds_T
+        facts.duration_s,
+        facts.width,
+        facts.height,
+        facts.fps,
+        facts.frames,
+        gray_THW,
+        seconds_T,
+        packets,
     )
 
 
@@ -104,8 +133,8 @@ def decode_gray(source_path: str, options: VideoOptions) -> tuple[Frames, Second
     Raises:
         DecodeError: as `normalise`, but never `too_short`; `too_long` only beyond some hours.
     """
-    with _private_folder(source_path) as folder:
-        completed = _decode(gray_args, folder, options)
+    with private_folder(source_path) as folder:
+        completed = decode(gray_args, folder, options)
         decoded = read_decoded(completed, folder / FRAME_TIMES)
         check_run(completed, decoded, min_frames=1)
         check_whole(decoded)
@@ -127,7 +156,7 @@ def cut(
     """
     if not 0 <= start_s < end_s:
         raise ValueError(f"no piece from {start_s} to {end_s} s")
-    with _private_folder(source_path, beside=destination_path) as folder:
+    with private_folder(source_path, beside=destination_path) as folder:
         facts = _facts(folder / SOURCE)
         first = round(start_s * facts.fps)
         frames = min(round(end_s * facts.fps), facts.frames) - first
@@ -135,7 +164,7 @@ def cut(
             raise DecodeError(Reason.TOO_SHORT, f"{facts.duration_s:.3f} s, cut at {start_s} s")
         # Half a frame early, so that no rounding of a timestamp can lose or add one.
         seek_s = max(0.0, (first - 0.5) / facts.fps)
-        _run_clean(cut_args(options, seek_s=seek_s, frames=frames), folder, options)
+        run_clean(cut_args(options, seek_s=seek_s, frames=frames), folder, options)
         written = _facts(folder / STORED).frames
         if written != frames:
             raise DecodeError(Reason.DAMAGED, f"{written} of {frames} frames could be cut")
@@ -151,10 +180,10 @@ def decode_rgb(path: str, *, fps: float | None, height: int, width: int) -> Fram
     Raises:
         DecodeError: the file is not an undamaged video or holds no frame.
     """
-    with _private_folder(path) as folder:
+    with private_folder(path) as folder:
         args = rgb_args(_DEFAULTS, fps=fps, height=height, width=width)
-        content = _run_clean(args, folder, _DEFAULTS).stdout
-    frames_THWC = _whole_frames(content, (height, width, 3))
+        content = run_clean(args, folder, _DEFAULTS).stdout
+    frames_THWC = whole_frames(content, (height, width, 3))
     if not len(frames_THWC):
         raise DecodeError(Reason.TOO_FEW_FRAMES, "no frame decoded")
     return frames_THWC
@@ -166,9 +195,9 @@ def thumbnail_jpeg(source_path: str, *, second: float, height: int) -> bytes:
     Raises:
         DecodeError: the file is not an undamaged video, or has no frame there (`too_short`).
     """
-    with _private_folder(source_path) as folder:
+    with private_folder(source_path) as folder:
         args = thumbnail_args(_DEFAULTS, second=second, height=height)
-        picture = _run_clean(args, folder, _DEFAULTS).stdout
+        picture = run_clean(args, folder, _DEFAULTS).stdout
     if not picture:
         raise DecodeError(Reason.TOO_SHORT, f"no frame at {second} s")
     return picture
@@ -185,6 +214,7 @@ def encode_frames(
         ValueError: no frame, an unknown codec, an odd side (4:2:0 cannot hold it; GIF can), or a
             frame of another size or type.
         RuntimeError: the encoder failed, e.g. because the container cannot hold the codec.
+        StorageError: the disk refused.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
@@ -197,57 +227,29 @@ def encode_frames(
         raise ValueError(f"{path}: {width}x{height} has an odd side")
     name = "encoded" + Path(path).suffix
     args = encode_args(name, size=(width, height), fps=fps, codec=codec, crf=crf)
-    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+    with scratch_folder(".encode-", str(Path(path).parent)) as folder:
         blocks = (_frame_bytes(frame, first.shape) for frame in chain([first], rest))
-        completed = run_confined(args, folder=folder, limits=_limits(_DEFAULTS), feed=blocks)
+        completed = run_confined(args, folder=folder, limits=limits_of(_DEFAULTS), feed=blocks)
+        check_disk(completed, Path(folder))
         if completed.returncode:
             raise RuntimeError(f"{path}: cannot be encoded: {completed.stderr[-500:]}")
         (Path(folder) / name).replace(path)
 
 
-@contextmanager
-def _private_folder(source_path: str, beside: str | None = None) -> Iterator[Path]:
-    """A folder of its own that holds the source under a neutral name; removed at the end.
+def encode_pictures(path: str, pictures: Iterable[bytes], *, fps: float) -> None:
+    """Write a video of JPEG pictures, decoded in the sandbox, one of them in memory at a time.
 
-    Whatever a hostile file refers to beside itself is looked up there, and is not there.
+    Raises:
+        DecodeError: `not_video` or `damaged`, when they are no pictures.
+        StorageError: the disk refused.
     """
-    source = Path(source_path).resolve(strict=True)
-    if source.stat().st_size == 0:
-        raise DecodeError(Reason.EMPTY, "no bytes")
-    parent = Path(beside).parent if beside is not None else None
-    with tempfile.TemporaryDirectory(prefix=".decode-", dir=parent) as name:
-        folder = Path(name)
-        (folder / SOURCE).symlink_to(source)
-        yield folder
-
-
-def _decode(build: Callable[..., list[str]], folder: Path, options: VideoOptions) -> Completed:
-    """Run; once more, with other filters, if the form of the frames turns out to change midway."""
-    completed = _run(build(options), folder, options)
-    if _CHANGED_MIDWAY not in completed.stderr:
-        return completed
-    return _run(build(options, steady=False), folder, options)
-
-
-def _run(args: list[str], folder: Path, options: VideoOptions) -> Completed:
-    source = str((folder / SOURCE).resolve())
-    return run_confined(args, folder=str(folder), limits=_limits(options), reads=[source])
-
-
-def _run_clean(args: list[str], folder: Path, options: VideoOptions) -> Completed:
-    """Run without a table of frame times: any complaint refuses the video."""
-    completed = _run(args, folder, options)
-    check_run(completed, Decoded(0, 0.0, 0.0, None, 0, 0), min_frames=0)
-    return completed
-
-
-def _limits(options: VideoOptions) -> Limits:
-    return Limits(
-        deadline_s=options.deadline_s,
-        cpu_s=int(options.deadline_s) + 1,
-        memory_bytes=options.memory_bytes,
-        stdout_bytes=_MAX_OUTPUT_BYTES,
-    )
+    name = "encoded" + Path(path).suffix
+    with scratch_folder(".encode-", str(Path(path).parent)) as folder:
+        args = pictures_args(name, fps=fps)
+        completed = run_confined(args, folder=folder, limits=limits_of(_DEFAULTS), feed=pictures)
+        check_disk(completed, Path(folder))
+        check_run(completed, Decoded(0, 0.0, 0.0, None, 0, 0), min_frames=0)
+        (Path(folder) / name).replace(path)
 
 
 def _check_length(duration_s: float, options: VideoOptions) -> None:
@@ -266,22 +268,10 @@ def _facts(path: Path) -> Mp4Facts:
 
 def _gray_frames(completed: Completed, options: VideoOptions) -> tuple[Frames, Seconds]:
     """The frames to hash and their seconds: every tick up to 60 s, then every second one."""
-    gray_THW = _whole_frames(completed.stdout, (GRAY_EDGE, GRAY_EDGE))
+    gray_THW = whole_frames(completed.stdout, (GRAY_EDGE, GRAY_EDGE))
     ticks = np.arange(len(gray_THW))
     kept = (ticks < _DENSE_S * options.hash_fps) | (ticks % 2 == 0)
     return gray_THW[kept], (ticks[kept] / options.hash_fps).astype(np.float32)
-
-
-def _whole_frames(content: bytes, shape: tuple[int, ...]) -> Frames:
-    """The frames in a run's output.
-
-    Raises:
-        DecodeError: `decoder_crashed`, when the output ends inside a frame.
-    """
-    size = int(np.prod(shape))
-    if len(content) % size:
-        raise DecodeError(Reason.DECODER_CRASHED, "its output ends inside a frame")
-    return np.frombuffer(content, np.uint8).reshape(-1, *shape)
 
 
 def _frame_bytes(frame: Frames, shape: tuple[int, ...]) -> bytes:

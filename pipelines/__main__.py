@@ -3,23 +3,25 @@
 import argparse
 import importlib
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import FrameType
+from typing import TYPE_CHECKING
 
-from formats.settings import SettingsError, load_settings
-from formats.shards import ShardError, digest_of
-from formats.storage import StorageError, write_text
+from formats.settings import SettingsError
+from formats.shards import ShardError
+from formats.storage import StorageError, is_refusal, refused
 from formats.tables import TableError
 from labelspace.extract import HashtagError
 from labelspace.hashtags import LabelError
 from labelspace.seeds import SeedError
 from pipelines.catalogs import CatalogError
 from pipelines.columns import printable
-from pipelines.options import Options
+from pipelines.job_words import described_job, evaluated_job, settings_in
 from pipelines.run import (
     LOCAL,
     STAGES,
@@ -30,6 +32,7 @@ from pipelines.run import (
     run_stage,
     write_config,
 )
+from pipelines.target_specs import NAMES
 
 if TYPE_CHECKING:
     from pipelines.summary import Summary
@@ -57,14 +60,41 @@ def main(words: Sequence[str]) -> int:
         # Beam logs every worker's traceback; the error itself reaches us and is told once.
         logging.disable(logging.ERROR)
     try:
-        arguments.command(arguments)
+        with _stoppable():
+            arguments.command(arguments)
     except EXPECTED as error:
         print(f"tagreel: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except OSError as error:
+        if not is_refusal(error):
+            raise
+        print(f"tagreel: {refused(str(error.filename), error, 'used')}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
         print("tagreel: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: how a batch system, or a machine that shuts down, says stop."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM end the block as ^C does; a thread cannot be told, and is not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add(verbs, "takedown", _takedown, "remove videos, and keep them out", _out_argument)
     verb.add_argument("--ids", required=True, help="file of ids, URIs, uploader:NAME")
     _add(verbs, "overlap", _overlap, "compare with a target's label list", _overlap_arguments)
-    _add(verbs, "report", _report, "write the page, the plots and the card", _job_arguments)
+    verb = _add(verbs, "dedup-eval", _dedup_eval, "recall on edited targets", _job_arguments)
+    verb.add_argument("--videos", type=int, default=20, help="how many targets to edit (20)")
+    verb = _add(verbs, "audit", _audit, "judge removed videos by eye", _out_argument)
+    verb.add_argument("--pairs", type=int, default=50, help="how many to judge (50)")
+    verb.add_argument("--verdicts", default="", help="a CSV file of verdicts on them")
+    verb = _add(verbs, "report", _report, "write the page, the plots and the card", _out_argument)
+    _set_argument(verb)
     return parser
 
 
@@ -114,23 +150,33 @@ def _world_argument(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--world", default=WORLD, help=f"the sample world's folder ({WORLD})")
 
 
+TARGETS_HELP = (
+    "target sets, between commas: a table of videos, or NAME:FOLDER of a benchmark as its authors "
+    f"hand it out ({', '.join(NAMES)})"
+)
+
+
 def _job_arguments(verb: argparse.ArgumentParser) -> None:
     _out_argument(verb)
     _world_argument(verb)
     verb.add_argument("--seed", default="kinetics", help="a seed set's name, or a file of labels")
     verb.add_argument("--catalog", help="your catalog; without one the sample world is used")
-    verb.add_argument("--targets", default="", help="tables of target videos, between commas")
+    verb.add_argument("--targets", default="", help=TARGETS_HELP)
     verb.add_argument("--config", action="append", default=[], help="a TOML file of options")
-    verb.add_argument(
-        "--set", action="append", default=[], help="section.option=value", dest="words"
-    )
+    _set_argument(verb)
     verb.add_argument("--retry", default="", help="reasons of rejected videos to try once more")
     verb.add_argument("--runner", default=LOCAL, help="local, or the name of a Beam runner")
     verb.add_argument("beam", nargs="*", help="after --: arguments for Beam")
 
 
+def _set_argument(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--set", action="append", default=[], help="section.option=value", dest="words"
+    )
+
+
 def _dataset(arguments: argparse.Namespace) -> None:
-    with _job(arguments) as job:
+    with described_job(arguments) as job:
         write_config(job)
         _say_start(job)
         records = [_run(stage, job) for stage in STAGES]
@@ -138,13 +184,14 @@ def _dataset(arguments: argparse.Namespace) -> None:
 
 
 def _one_stage(arguments: argparse.Namespace) -> None:
-    with _job(arguments) as job:
+    needs_no_catalog = arguments.stage == "targets" and arguments.catalog is None
+    with (evaluated_job if needs_no_catalog else described_job)(arguments) as job:
         write_config(job)
         _run(arguments.stage, job)
 
 
 def _preflight(arguments: argparse.Namespace) -> None:
-    with _job(arguments) as job:
+    with described_job(arguments) as job:
         write_config(job)
         for stage in ("expand", "match"):
             _run(stage, job)
@@ -154,9 +201,19 @@ def _preflight(arguments: argparse.Namespace) -> None:
         print(f"the same as JSON: {job.path(preflight.PREFLIGHT)}")
 
 
+def _dedup_eval(arguments: argparse.Namespace) -> None:
+    with evaluated_job(arguments) as job:
+        evaluation = importlib.import_module("pipelines.dedup_eval")
+        told = importlib.import_module("pipelines.evaluation")
+        for line in told.lines(evaluation.evaluate(job, arguments.videos)):
+            print(line)
+        print(f"the same with every miss: {job.path(told.EVALUATION)}")
+
+
 def _report(arguments: argparse.Namespace) -> None:
-    with _job(arguments) as job:
-        _write_report(job)
+    finish = importlib.import_module("pipelines.finish")
+    finish.report_again(arguments.out, settings_in(arguments.words))
+    print(f"look at {arguments.out}/report/index.html and {arguments.out}/DATASET_CARD.md")
 
 
 def _sample(arguments: argparse.Namespace) -> None:
@@ -184,58 +241,10 @@ def _overlap(arguments: argparse.Namespace) -> None:
     print(f"the same with every label: {arguments.out / overlap.REPORT}")
 
 
-@contextmanager
-def _job(arguments: argparse.Namespace) -> Iterator[Job]:
-    """The job that the words describe, holding its folder; without a catalog, the sample's."""
-    with exclusive(arguments.out):
-        if Path(arguments.out, "takedown.json").exists():
-            importlib.import_module("pipelines.takedown").finish_takedown(arguments.out)
-        if arguments.catalog is not None:
-            if not Path(arguments.catalog).exists():
-                raise JobError(
-                    f"{arguments.catalog}: no such catalog; CATALOG names a file or folder"
-                )
-            targets = tuple(name for name in arguments.targets.split(",") if name)
-            yield _make_job(arguments, arguments.catalog, targets, ())
-            return
-        sample = importlib.import_module("pipelines.sample")
-        world = sample.build_world(arguments.world)
-        with sample.serve_world(arguments.world) as address:
-            words = (f"fetch.connect_to={sample.SAMPLE_HOST}={address}",)
-            yield _make_job(arguments, str(world.catalog), (str(world.targets),), words)
-
-
-def _make_job(
-    arguments: argparse.Namespace, catalog: str, targets: tuple[str, ...], words: tuple[str, ...]
-) -> Job:
-    folder = files("pipelines") / "configs"
-    wanted = [arguments.seed, *(["sample"] if arguments.catalog is None else [])]
-    shipped = [str(folder / f"{name}.toml") for name in wanted if Path(name).name == name]
-    configs = [path for path in shipped if Path(path).exists()] + arguments.config
-    overrides = _settings_in(" ".join(arguments.words))
-    if arguments.retry:
-        overrides.append(f"fetch.retry={arguments.retry}")
-    options = load_settings(Options, configs, [*words, *overrides])
-    return Job(
-        out=arguments.out,
-        seed=arguments.seed,
-        options=options,
-        catalog=catalog,
-        targets=targets,
-        runner=arguments.runner,
-        beam_args=tuple(arguments.beam),
-    )
-
-
-def _settings_in(text: str) -> list[str]:
-    """The settings of a text; a word without '=' goes on with a value that holds spaces."""
-    settings: list[str] = []
-    for word in text.split():
-        if "=" in word or not settings:
-            settings.append(word)
-        else:
-            settings[-1] += f" {word}"
-    return settings
+def _audit(arguments: argparse.Namespace) -> None:
+    audit = importlib.import_module("pipelines.audit")
+    for line in audit.lines(arguments.out, arguments.pairs, arguments.verdicts):
+        print(line)
 
 
 def _run(stage: str, job: Job) -> StageRecord:
@@ -249,29 +258,6 @@ def _run(stage: str, job: Job) -> StageRecord:
     return record
 
 
-def _write_report(job: Job) -> "Summary":
-    """The ledger, the summary, the page and the card; written anew only if a stage ran."""
-    ledger, report, card, summary, targets = (
-        importlib.import_module(f"pipelines.{name}")
-        for name in ("ledger", "report", "card", "summary", "targets")
-    )
-    stamp = Path(job.path("report", ".stages"))
-    now = digest_of([Path(job.path("stages", f"{stage}.json")).read_text() for stage in STAGES])
-    if stamp.exists() and stamp.read_text() == now:
-        return cast("Summary", summary.summarise(job.path()))
-    ledger.write_ledger(job)
-    counted: Summary = summary.summarise(job.path())
-    frames = {
-        (targets.target_name(table), row.video_id): targets.target_path(table, row.uri)
-        for table in job.targets
-        for row in targets.read_targets(table)
-    }
-    report.write_report(job.path(), frames)
-    card.write_card(job.path(), counted)
-    write_text(str(stamp), now)
-    return counted
-
-
 def _say_start(job: Job) -> None:
     catalog, targets = printable(str(job.catalog)), ", ".join(job.targets) or "none"
     print(f"seed set {job.seed}, catalog {catalog}, targets {targets}")
@@ -280,7 +266,7 @@ def _say_start(job: Job) -> None:
 
 
 def _finish(job: Job, seconds: float) -> None:
-    summary = _write_report(job)
+    summary: Summary = importlib.import_module("pipelines.finish").write_results(job)
     print(f"\n{'fate':<18}{'rows':>8}")
     for fate, count in summary.fates.items():
         if count:

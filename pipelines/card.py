@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 
 from formats.settings import differences
 from formats.storage import write_text
-from formats.tables import Fate, LedgerRow, MatchRow, TargetHashRow
+from formats.tables import Fate, LedgerRow, MatchRow, TargetVideoRow
 from pipelines.decoders import describe_layers
 from pipelines.label_card import describe_covered, describe_space
 from pipelines.label_manifest import SpaceFacts, read_space_facts
 from pipelines.markdown import escape, table
 from pipelines.options import Options
+from pipelines.precision import read_precision, say_precision
+from pipelines.recall_report import recall_card
 from pipelines.summary import Summary, dataset_options, read_columns
 from pipelines.yields import YIELD, finding, read_yields
 
@@ -169,11 +171,12 @@ def _splits(summary: Summary) -> str:
 
 
 def _overlap(folder: str, summary: Summary, options: Options) -> str:
-    targets = sorted(path.stem for path in (Path(folder) / "targets").glob("*.parquet"))
+    targets = sorted(path.stem for path in (Path(folder) / "target_videos").glob("*.parquet"))
     if not targets:
         return (
-            "No target set was given, so **nothing was removed**: do not evaluate on a benchmark "
-            "before you have checked that it does not overlap."
+            "No target set was given, so **no overlap was removed**: do not evaluate on a "
+            "benchmark before you have checked that it does not overlap.\n\n"
+            f"{summary.duplicates.inside_source()}"
         )
     rows = [
         (
@@ -190,18 +193,33 @@ def _overlap(folder: str, summary: Summary, options: Options) -> str:
             f"{escape(options.deduplicate.profile)}). The rule rather removes too many than too "
             "few. `duplicates/` holds the evidence for each.",
             table(("Target", "Target videos:", "Removed:"), rows),
+            *_precision(folder),
+            *recall_card(folder),
+            *filter(None, [summary.duplicates.by_chance()]),
             "It can miss: strong picture-in-picture, heavy overlays, and any benchmark that is not "
             "in this list. Different footage of the same scene is not a duplicate to it.",
             *describe_covered(folder),
+            summary.duplicates.inside_source(),
         ]
     )
 
 
+def _precision(folder: str) -> list[str]:
+    """What people said of a sample of the removals, if anybody was asked."""
+    found = read_precision(Path(folder))
+    if found is None:
+        return []
+    lines = "\n".join(f"- {line}" for line in say_precision(found, Path(folder)))
+    return [f"Judged by eye (`make audit`), how many removals were right:\n\n{lines}"]
+
+
 def _target_videos(folder: str, name: str) -> int:
-    videos: set[str] = set()
-    for batch in read_columns(folder, f"targets/{name}.parquet", TargetHashRow, ["video_id"]):
-        videos.update(pc.unique(batch.column("video_id")).to_pylist())
-    return len(videos)
+    """How many of a target set's videos could be hashed."""
+    table = f"target_videos/{name}.parquet"
+    failures = (
+        b.column("failure") for b in read_columns(folder, table, TargetVideoRow, ["failure"])
+    )
+    return sum(column.null_count for column in failures)
 
 
 def _licences(folder: str, summary: Summary) -> str:

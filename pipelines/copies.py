@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
-from formats.storage import StorageError
+from formats.storage import refused
 from pipelines.connections import HttpTrouble
 from pipelines.fetch_options import FetchOptions
 
@@ -85,8 +85,7 @@ class Copy:
         try:
             yield
         except OSError as error:
-            message = f"{self._file.name}: cannot be written: {error.strerror}"
-            raise StorageError(message) from error
+            raise refused(self._file.name, error) from error
 
     def _wait(self, trouble: HttpTrouble) -> None:
         """Sleep until the next try, or raise the trouble if there is none."""

@@ -1,24 +1,50 @@
-"""Stage deduplicate: `videos/` against `targets/` -> `duplicates/`, with evidence (paper 3.2)."""
+"""Stage deduplicate: `videos/` against `targets/` -> `duplicates/`, with evidence (paper 3.2).
+
+Two tiers: exact copies by address, id or bytes, then frames by their hashes. `decoys/` holds what
+the same videos match when shown upside down: by chance alone, so their number estimates how many
+of the removed ones were removed falsely.
+"""
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
 
 from dedup.fingerprint import Fingerprint
-from dedup.index import TargetIndex
-from dedup.matching import PROFILES, find_duplicates
-from formats.tables import DuplicateRow, count_rows, part_files
-from pipelines import fetch, targets
-from pipelines.batches import ReadTable, WriteTable, bucket_rows, names, rows_of
+from dedup.index import open_index
+from dedup.matching import Duplicate, as_decoy, find_all
+from dedup.profiles import Profile
+from formats.tables import (
+    DuplicateRow,
+    TargetVideoRow,
+    count_rows,
+    part_files,
+    read_batches,
+    read_rows,
+    schema_of,
+)
+from pipelines import fetch, reposts, targets
+from pipelines.batches import (
+    ReadTable,
+    WriteTable,
+    bucket_rows,
+    names,
+    read_counts,
+    rows_of,
+    write_json,
+)
 from pipelines.engine import Engine, progress
+from pipelines.exact_copies import ExactCopies
 from pipelines.joins import STORED
 from pipelines.run import Job, JobError, Outcome
+from pipelines.stop_frames import drop_stop_frames
 
 TABLE = "duplicates"
+DECOYS = "decoys"
+STOPPED = "stop_frames.json"
 
 
 @dataclass(frozen=True)
@@ -28,9 +54,23 @@ class FingerprintedVideo:
     row_key: str
     video_id: str
     status: str
+    final_uri: str | None
+    source_sha256: str | None
+    packets_sha256: str | None
     fingerprint: tuple[bytes, ...]
     seconds: tuple[float, ...]
     versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What every video is compared with, and how: small, so that it travels with the work."""
+
+    indexes: tuple[str, ...]
+    target_videos: tuple[str, ...]
+    """The tables of their videos."""
+    profile: Profile
+    buckets: int
 
 
 def run(job: Job) -> Outcome:
@@ -46,75 +86,150 @@ def run(job: Job) -> Outcome:
         files = names(pipeline, videos, "Videos")
         _ = files | "Deduplicate" >> FindDuplicates(job)
 
-    Path(job.path(TABLE)).mkdir(parents=True, exist_ok=True)
+    for table in (TABLE, DECOYS):
+        Path(job.path(table)).mkdir(parents=True, exist_ok=True)
     with progress.bar("deduplicate", sum(map(count_rows, videos)), "videos"):
         Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
-    found = sum(map(count_rows, part_files(job.path(TABLE))))
-    stored = sum(map(count_rows, videos))
-    if found > job.options.deduplicate.max_duplicate_fraction * stored:
+    stopped = drop_stop_frames(job.path(TABLE), _count_compared(job))
+    write_json({"stop_frames": len(stopped)}, job.path(TABLE, STOPPED))
+    counts = count_duplicates(job)
+    if counts["duplicates"] > job.options.deduplicate.max_duplicate_fraction * counts["compared"]:
         raise JobError(
-            f"{found:,} duplicates among {stored:,} videos, more than "
-            "deduplicate.max_duplicate_fraction allows; is a target set the source itself?"
+            f"{counts['duplicates']:,} duplicates among {counts['compared']:,} stored videos, more "
+            "than deduplicate.max_duplicate_fraction allows; is a target set the source itself?"
         )
-    return Outcome({"videos": stored, "evidence_rows": found})
+    if job.options.deduplicate.reposts:
+        reposts.write_reposts(job, TABLE)
+    return Outcome({**counts, **reposts.count_reposts(job)})
+
+
+def count_duplicates(job: Job) -> dict[str, int]:
+    """Rows of `videos/`, videos compared, duplicates, rows of evidence, and videos whose decoy hit.
+
+    And how many stop frames were found. Memory grows with the duplicates' keys.
+    """
+    return {
+        "videos": sum(map(count_rows, part_files(job.path(fetch.TABLE)))),
+        "compared": _count_compared(job),
+        "duplicates": len(_keys(job.path(TABLE))),
+        "evidence_rows": sum(map(count_rows, part_files(job.path(TABLE)))),
+        "decoy_hits": len(_keys(job.path(DECOYS))),
+        **read_counts(job.path(TABLE, STOPPED)),
+    }
 
 
 @dataclass
 class FindDuplicates(beam.PTransform):
-    """Names of parts of videos -> parts of duplicates."""
+    """Names of parts of videos -> parts of duplicates, and of decoys that hit."""
 
     job: Job
 
-    def expand(self, files: beam.PCollection[str]) -> beam.PCollection[str]:
-        job, buckets = self.job, self.job.options.run.buckets
-        indexes = targets.index_files(job)
-        return (
-            files
-            | "ReadVideos" >> ReadTable(FingerprintedVideo)
-            | "Compare"
-            >> beam.FlatMap(
-                find_in_batch, indexes, job.options.deduplicate.profile, buckets
-            ).with_output_types(tuple[int, pa.RecordBatch])
-            | "WriteDuplicates"
-            >> WriteTable(
-                job.path(TABLE), DuplicateRow, buckets, ("row_key", "target", "target_video_id")
-            )
+    def expand(self, files: beam.PCollection[str]) -> list[beam.PCollection[str]]:
+        options, buckets = self.job.options.deduplicate, self.job.options.run.buckets
+        targets_ = Comparison(
+            targets.index_files(self.job),
+            targets.video_files(self.job),
+            options.thresholds(),
+            buckets,
         )
+        batches = files | "ReadVideos" >> ReadTable(FingerprintedVideo)
+        searches = {TABLE: find_in_batch} | ({DECOYS: find_decoys} if options.decoys else {})
+        by_name = ("row_key", "target", "target_video_id")
+        return [
+            batches
+            | f"Find {table}"
+            >> beam.FlatMap(search, targets_).with_output_types(tuple[int, pa.RecordBatch])
+            | f"Write {table}" >> WriteTable(self.job.path(table), DuplicateRow, buckets, by_name)
+            for table, search in searches.items()
+        ]
 
 
 def find_in_batch(
-    batch: pa.RecordBatch, indexes: tuple[str, ...], profile: str, buckets: int
+    batch: pa.RecordBatch, comparison: Comparison
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the batch's duplicates by bucket. One index is in memory per worker process."""
+    """Yield the batch's duplicates by bucket."""
+    copies = _copies(comparison.target_videos, _versions(comparison.target_videos))
     found: list[DuplicateRow] = []
-    for video in rows_of([batch], FingerprintedVideo):
-        if video.status == STORED:
-            for path in indexes:
-                found += duplicates_of(video, _index(path, Path(path).stat().st_mtime_ns), profile)
-        progress.advance()
-    yield from bucket_rows(found, DuplicateRow, buckets)
+    videos = _stored(batch)
+    for video, alike in zip(videos, _alike(map(_fingerprint, videos), comparison), strict=True):
+        found += duplicates_of(video, alike, copies)
+    progress.advance(batch.num_rows)
+    yield from bucket_rows(found, DuplicateRow, comparison.buckets)
+
+
+def find_decoys(
+    batch: pa.RecordBatch, comparison: Comparison
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield by bucket what the batch's videos match upside down."""
+    found: list[DuplicateRow] = []
+    videos = _stored(batch)
+    decoys = [as_decoy(_fingerprint(video)) for video in videos]
+    for video, alike in zip(videos, _alike(decoys, comparison), strict=True):
+        found += (_evidence(video, h.target, h.target_video_id, h, "decoy") for h in alike)
+    yield from bucket_rows(found, DuplicateRow, comparison.buckets)
 
 
 def duplicates_of(
-    video: FingerprintedVideo, index: TargetIndex, profile: str
+    video: FingerprintedVideo, alike: Iterable[Duplicate], copies: ExactCopies
 ) -> Iterator[DuplicateRow]:
-    """Yield the target videos that a stored video may overlap."""
-    fingerprint = Fingerprint.from_rows(video.fingerprint, video.seconds, video.versions)
-    for hit in find_duplicates(fingerprint, index, PROFILES[profile]):
-        yield DuplicateRow(
-            video.row_key,
-            video.video_id,
-            hit.target,
-            hit.target_video_id,
-            hit.matched_frames,
-            hit.offset_s,
-            hit.min_distance,
-            hit.variant,
-            hit.source_second,
-            hit.target_second,
-        )
+    """Yield the target videos that a stored video may overlap, each once."""
+    exact = {(copy.target, copy.target_video_id): copy.tier for copy in copies.find(video)}
+    frames = {(hit.target, hit.target_video_id): hit for hit in alike}
+    for name in sorted({*exact, *frames}):
+        yield _evidence(video, *name, frames.get(name), exact.get(name, "frames"))
+
+
+def _alike(fingerprints: Iterable[Fingerprint], comparison: Comparison) -> list[list[Duplicate]]:
+    """What the frames of each video match. The indexes are mapped, once per worker process."""
+    videos = list(fingerprints)
+    found: list[list[Duplicate]] = [[] for _ in videos]
+    for path in comparison.indexes:
+        hits = find_all(videos, open_index(path), comparison.profile)
+        for mine, some in zip(found, hits, strict=True):
+            mine += some
+    return found
+
+
+def _evidence(
+    video: FingerprintedVideo, target: str, target_video_id: str, hit: Duplicate | None, tier: str
+) -> DuplicateRow:
+    row = DuplicateRow(video.row_key, video.video_id, target, target_video_id, 0, 0.0, 0, "")
+    row = replace(row, tier=tier)
+    return replace(row, **vars(hit)) if hit is not None else row
+
+
+def _stored(batch: pa.RecordBatch) -> list[FingerprintedVideo]:
+    return [video for video in rows_of([batch], FingerprintedVideo) if video.status == STORED]
+
+
+def _fingerprint(video: FingerprintedVideo) -> Fingerprint:
+    return Fingerprint.from_rows(video.fingerprint, video.seconds, video.versions)
+
+
+def _count_compared(job: Job) -> int:
+    """The stored videos; a table's status column is in memory a row group at a time."""
+    files, status = part_files(job.path(fetch.TABLE)), schema_of(FingerprintedVideo, "status")
+    batches = (batch for file in files for batch in read_batches(file, status))
+    return sum(batch.column("status").to_pylist().count(STORED) for batch in batches)
+
+
+def _keys(folder: str) -> set[str]:
+    """The row keys of a table."""
+    schema = schema_of(DuplicateRow, "row_key")
+    batches = (batch for file in part_files(folder) for batch in read_batches(file, schema))
+    return {key for batch in batches for key in batch.column("row_key").to_pylist()}
+
+
+def _version(path: str) -> int:
+    """Tells a file from what an earlier run of this process had read there."""
+    return Path(path).stat().st_mtime_ns
+
+
+def _versions(paths: Iterable[str]) -> tuple[int, ...]:
+    return tuple(map(_version, paths))
 
 
 @functools.lru_cache(maxsize=8)
-def _index(path: str, _modified_ns: int) -> TargetIndex:
-    return TargetIndex.load(path)
+def _copies(tables: tuple[str, ...], _modified_ns: tuple[int, ...]) -> ExactCopies:
+    """The exact tier; a set's name is that of its table."""
+    return ExactCopies({Path(path).stem: read_rows(path, TargetVideoRow) for path in tables})

@@ -87,6 +87,10 @@ class Download(Copy):
         again = bool(asked)
         raise HttpTrouble(Reason.BROKEN_SERVER, f"HTTP {response.status} out of place", again=again)
 
+    def _take(self, block: bytes) -> None:
+        super()._take(block)
+        self._visit.moved()
+
     def _restart(self) -> None:
         super()._restart()
         self._validator = None

@@ -22,12 +22,19 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms import environments
 from tqdm import tqdm
 
+from formats.storage import StorageError, is_refusal, refused
 from pipelines.run import LOCAL, JobError
 
 # What a worker's exception looks like once the engine has turned it into text. Errors of our own
 # are expected trouble and become one sentence; anything else is a bug and keeps its traceback.
 _OURS = re.compile(
-    r"^(?:formats|labelspace|dedup|pipelines)\.[\w.]+Error: (?P<message>.+?)"
+    r"^(?P<kind>(?:formats|labelspace|dedup|pipelines)\.[\w.]+Error): (?P<message>.+?)"
+    r"(?: \[while running '.*'\])*$",
+    re.MULTILINE,
+)
+# The same of what a disk refused outside of the functions that say so themselves.
+_DISK = re.compile(
+    r"^\w*Error: \[Errno (?P<number>\d+)\] [^\n']+?(?:: '(?P<path>.+?)')?"
     r"(?: \[while running '.*'\])*$",
     re.MULTILINE,
 )
@@ -49,7 +56,8 @@ class Engine:
         """Run one job to its end.
 
         Raises:
-            JobError: a worker met expected trouble (a full disk, a damaged file ...).
+            JobError: a worker met expected trouble (a damaged file ...).
+            StorageError: a disk refused (it is full ...).
         """
         options = PipelineOptions(self._arguments())
         runner = _local_runner(options) if self.runner == LOCAL else self.runner
@@ -62,17 +70,30 @@ class Engine:
             ):
                 build(pipeline)
         except RuntimeError as error:
-            ours = _OURS.findall(str(error))
-            if not ours:
+            trouble = _expected(str(error))
+            if trouble is None:
                 sys.stderr.write(said.getvalue())
                 raise
-            raise JobError(ours[-1]) from error
+            raise trouble from error
 
     def _arguments(self) -> Sequence[str]:
         if self.runner != LOCAL:
             return self.beam_args
         workers = self.workers or os.cpu_count() or 1
         return [f"--direct_num_workers={workers}", *self.beam_args]
+
+
+def _expected(text: str) -> JobError | StorageError | None:
+    """The expected trouble that a worker's traceback tells of, if it does."""
+    ours = list(_OURS.finditer(text))
+    if ours:
+        is_disk = ours[-1]["kind"].endswith(StorageError.__name__)
+        return (StorageError if is_disk else JobError)(ours[-1]["message"])
+    for found in _DISK.finditer(text):
+        error = OSError(int(found["number"]), "")
+        if is_refusal(error):
+            return refused(found["path"] or "a temporary file", error, "used")
+    return None
 
 
 def _local_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:

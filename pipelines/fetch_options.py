@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass
 
 from formats.fates import Reason
+from formats.objects import read_endpoint
 from pipelines.addresses import read_guard
-from pipelines.option_checks import at_least, fraction, known_words, operational, read_endpoint
+from pipelines.option_checks import at_least, fraction, known_words, operational
 
 SOURCES = ("http", "file", "s3", "gs", "ytdlp")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -55,7 +56,7 @@ class FetchOptions:
     retry: tuple[str, ...] = operational(())  # type: ignore[assignment]
     """Reasons whose rejected videos are tried once more: `gone`, `timeout` ..."""
     downloads_per_unit: int = operational(4)  # type: ignore[assignment]
-    """Videos of one unit that are under way at once."""
+    """Videos of one unit that are under way at once, without those that only wait for a host."""
     videos_per_part: int = operational(64)  # type: ignore[assignment]
     """Videos per unit of work: what a kill costs at most, and what one tar holds."""
     stored_short_edge: int = 128

@@ -98,14 +98,19 @@ class Hosts:
             if host.braked_until > now and sick_s > patience_s:
                 raise _put_off()
             wait_s = self.wait_s(place)
-            limit = self._options.downloads_per_host if host.is_met else 1
-            if host.rows >= limit:
+            if self.is_full(place):
                 return math.inf
             if wait_s > 0:
                 return wait_s
             host.rows += 1
             host.next_row = now + host.gap_s
             return 0.0
+
+    def is_full(self, place: str) -> bool:
+        """Whether no row of a host may begin before one of them leaves it."""
+        with self.changed:
+            host = self._host(place)
+            return host.rows >= (self._options.downloads_per_host if host.is_met else 1)
 
     def leave(self, place: str) -> None:
         """End a row that was begun, as far as its host is concerned."""

@@ -25,7 +25,7 @@ from formats.tables import (
 )
 from labelspace.sampling import assign_label, square_root_repeats
 from labelspace.space import LabelSpace, build_label_space
-from pipelines import deduplicate, fetch, match
+from pipelines import deduplicate, fetch, match, reposts
 from pipelines.batches import InBatches, WriteBatches, on_pairs, rows_of
 from pipelines.engine import Engine
 from pipelines.joins import STORED, FetchedVideo, JoinTables, RowKey, keys_of, latest_videos
@@ -82,6 +82,7 @@ class LabelVideos(beam.PTransform):
             match.TABLE: MatchRow,
             fetch.TABLE: FetchedVideo,
             deduplicate.TABLE: RowKey,
+            reposts.TABLE: RowKey,
         }
         candidates = (
             pipeline
@@ -151,7 +152,7 @@ def find_candidates(
     it was part of, of labels, repeats and splits, would fall out anew and move other videos.
     """
     videos = latest_videos(tables[fetch.TABLE])
-    duplicates = keys_of(tables[deduplicate.TABLE])
+    duplicates = keys_of(tables[deduplicate.TABLE]) | keys_of(tables[reposts.TABLE])
     for row in rows_of(tables[match.TABLE], MatchRow):
         video = videos.get(row.row_key) if row.taken_down else videos[row.row_key]
         if video is None or (row.taken_down and video.duration_s is None):

@@ -11,12 +11,13 @@ from formats.tables import (
     Fate,
     LedgerRow,
     MatchRow,
+    RepostRow,
     part_files,
     read_batches,
     schema_of,
     write_batches,
 )
-from pipelines import deduplicate, fetch, label, match, split
+from pipelines import deduplicate, fetch, label, match, reposts, split
 from pipelines.batches import InBatches, WriteBatches, on_pairs, rows_of
 from pipelines.engine import Engine
 from pipelines.joins import (
@@ -30,6 +31,7 @@ from pipelines.joins import (
 )
 from pipelines.label_manifest import read_space_facts
 from pipelines.run import Job
+from pipelines.summary import REPOST
 
 TABLE = "ledger.parquet"
 _PARTS = ".ledger"
@@ -43,10 +45,12 @@ def write_ledger(job: Job) -> None:
     """
     clips = [f"{split.TABLE}/{name}" for name in job.options.split.splits]
     dropped = read_space_facts(str(job.out)).reasons()
+    shutil.rmtree(job.path(_PARTS), ignore_errors=True)  # A killed run's would be read as ours.
     tables: dict[str, type] = {
         match.TABLE: MatchRow,
         fetch.TABLE: FetchedVideo,
         deduplicate.TABLE: DuplicateRow,
+        reposts.TABLE: RepostRow,
         label.TABLE: RowKey,
         **dict.fromkeys(clips, RowKey),
     }
@@ -75,7 +79,8 @@ def find_fates(
     `dropped` has the labels outside the label space, and which limit left each out.
     """
     videos = latest_videos(tables[fetch.TABLE])
-    targets = {row.row_key: row.target for row in rows_of(tables[deduplicate.TABLE], DuplicateRow)}
+    copied = {r.row_key: f"{REPOST}{r.kept_key}" for r in rows_of(tables[reposts.TABLE], RepostRow)}
+    copied |= {r.row_key: r.target for r in rows_of(tables[deduplicate.TABLE], DuplicateRow)}
     labelled = keys_of(tables[label.TABLE])
     sampled = {key for name in clips for key in keys_of(tables[name])}
     for row in rows_of(tables[match.TABLE], MatchRow):
@@ -83,7 +88,7 @@ def find_fates(
         if row.taken_down:
             yield taken_down(row)
             continue
-        early = _early_fate(videos[key], targets.get(key))
+        early = _early_fate(videos[key], copied.get(key))
         if early is not None:
             fate, reason, stage = early
         elif key in labelled:
@@ -99,13 +104,13 @@ def taken_down(row: MatchRow) -> LedgerRow:
     return LedgerRow(row.row_key, "", Fate.TAKEN_DOWN, row.taken_down, "takedown")
 
 
-def _early_fate(video: FetchedVideo, target: str | None) -> tuple[Fate, str | None, str] | None:
+def _early_fate(video: FetchedVideo, copy_of: str | None) -> tuple[Fate, str | None, str] | None:
     if video.status == REJECTED:
         return Fate.REJECTED, video.reason, "fetch"
     if video.status == RETRY_LATER:
         return Fate.RETRY_LATER, video.reason, "fetch"
-    if target is not None:
-        return Fate.DUPLICATE, target, "deduplicate"
+    if copy_of is not None:
+        return Fate.DUPLICATE, copy_of, "deduplicate"
     return None
 
 

@@ -8,6 +8,7 @@ says where they are. A bucket is then merged range by range: memory is that of t
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +49,7 @@ class RunWriter:
         self._buckets = buckets
         self._held: list[pa.RecordBatch] = []
         self._written = 0
-        self._publish = publish(path)
+        self._open = ExitStack()
         self._writer: pa.RecordBatchFileWriter | None = None
 
     def __enter__(self) -> "RunWriter":
@@ -60,11 +61,11 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if kind is not None:
+            self._open.__exit__(kind, error, trace)
+            return
+        with self._open:
             self._flush()
-        if self._writer is not None:
-            self._writer.close()
-            self._publish.__exit__(kind, error, trace)
 
     def add(self, matches: pa.RecordBatch) -> None:
         """Take a batch of matches, to be written when there are enough."""
@@ -79,7 +80,8 @@ class RunWriter:
         matches = pa.concat_batches(self._held)
         self._held = []
         if self._writer is None:
-            self._writer = pa.ipc.new_file(self._publish.__enter__(), _SCHEMA)
+            temporary = self._open.enter_context(publish(self._path))
+            self._writer = self._open.enter_context(pa.ipc.new_file(temporary, _SCHEMA))
         first_digits = pc.utf8_slice_codeunits(matches.column("row_key"), 0, 1).to_pylist()
         ranges = np.fromiter((int(digit, 16) for digit in first_digits), np.int64, len(matches))
         places = bucket_numbers(matches.column("row_key"), self._buckets) * RANGES + ranges

@@ -7,15 +7,20 @@ key. Both clients report trouble as text, so the reasons are read from it.
 import re
 from typing import BinaryIO
 
-from formats.objects import ObjectError, OpenObject, Service, find_object
+from formats.objects import (
+    ObjectError,
+    OpenObject,
+    Service,
+    find_object,
+    read_endpoint,
+    split_object_uri,
+)
 from formats.tables import Reason
 from pipelines.connections import HttpTrouble
 from pipelines.copies import Copy
 from pipelines.fetch_options import FetchOptions
-from pipelines.option_checks import read_endpoint
 
 _BLOCK = 4 << 20
-_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,220}[a-z0-9])")
 _CODE = re.compile(r"(?:AWS Error |cloud::Status\()([A-Za-z_]+)")
 _STATUS = re.compile(r"HTTP status(?: code:)? (\d{3})")
 _CURL = re.compile(r"(?:curlCode: |CURL error \[)(\d+)")
@@ -85,24 +90,11 @@ class ObjectCopy(Copy):
 
 
 def read_object_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key) of an s3:// or gs:// URI; the key is all that follows, taken literally.
-
-    >>> read_object_uri("s3://clips/2019/a b%20?.mp4")
-    ('clips', '2019/a b%20?.mp4')
-
-    Raises:
-        HttpTrouble: `bad_uri`. A key with an empty, `.` or `..` part is refused: the clients refuse
-            it or, worse, read another key.
-    """
-    _, separator, rest = uri.partition("://")
-    bucket, slash, key = rest.partition("/")
-    if not separator or not slash or not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise HttpTrouble(Reason.BAD_URI, f"not scheme://bucket/key: {uri[:80]!r}")
-    if any(part in ("", ".", "..") for part in key.split("/")):
-        raise HttpTrouble(Reason.BAD_URI, f"a key with an empty, '.' or '..' part: {key[:80]!r}")
-    if not _is_text(key) or len(key.encode()) > 1024:
-        raise HttpTrouble(Reason.BAD_URI, f"no key of an object: {key[:80]!r}")
-    return bucket, key
+    """(bucket, key) of an s3:// or gs:// URI, or HttpTrouble: `bad_uri`."""
+    try:
+        return split_object_uri(uri)
+    except ValueError as error:
+        raise HttpTrouble(Reason.BAD_URI, str(error)) from error
 
 
 def service_of(kind: str, options: FetchOptions) -> Service:
@@ -144,7 +136,3 @@ def _is_refusal(told: str) -> bool:
     """Whether the same question will get the same answer: another region, a malformed request."""
     status = _STATUS.search(told)
     return status is not None and 300 <= int(status[1]) < 429
-
-
-def _is_text(key: str) -> bool:
-    return not any(0xD800 <= ord(character) < 0xE000 for character in key)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import field
-from urllib.parse import urlsplit
 
 
 def operational(default: object) -> object:
@@ -31,21 +30,3 @@ def known_words(options: object, name: str, known: Sequence[str]) -> None:
     for word in getattr(options, name):
         if word not in known:
             raise ValueError(f"{name}: {word!r} is none of {', '.join(known)}")
-
-
-def read_endpoint(endpoint: str) -> tuple[str, str]:
-    """(scheme, host:port) of a service's address; https and nothing for the usual one.
-
-    >>> read_endpoint("http://127.0.0.1:9000"), read_endpoint("")
-    (('http', '127.0.0.1:9000'), ('https', ''))
-
-    Raises:
-        ValueError: it is not http(s)://host:port.
-    """
-    if not endpoint:
-        return "https", ""
-    parts = urlsplit(endpoint)
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
-        raise ValueError(f"{endpoint!r} is not http(s)://host:port")
-    return parts.scheme, parts.netloc

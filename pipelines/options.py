@@ -5,8 +5,9 @@ how the work is done, not what comes out, so it is left out of the config digest
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from dedup.profiles import PROFILES, REPOST_BITS, Profile
 from labelspace.splits import SPLITS, SplitRule
 from pipelines.fetch_options import FetchOptions
 from pipelines.option_checks import at_least, fraction, operational
@@ -95,11 +96,15 @@ class TargetsOptions:
 
     hash_fps: float = 2.0
     """Frames hashed per second of target video."""
+    frames_fps: float = 12.0
+    """Of a target video that is a folder of pictures, as Something-Something's are."""
     max_failed_fraction: float = 0.0
     """Above this share of undecodable target videos the job fails: each one is an unseen leak."""
 
     def __post_init__(self) -> None:
         fraction(self, "max_failed_fraction")
+        if not 0.1 <= self.frames_fps <= 240:
+            raise ValueError(f"frames_fps must be in [0.1, 240], got {self.frames_fps}")
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,40 @@ class DeduplicateOptions:
 
     profile: str = "aggressive"
     """`aggressive` up to ~10,000 target videos, `scale` beyond."""
+    one_frame: int = -1
+    """Bits of 256 within which one pair of frames is enough; -1 = the profile's (40 | 40)."""
+    two_frames: int = -1
+    """Bits within which two frames, unlike each other, are; -1 = the profile's (64 | 48)."""
+    three_frames: int = -1
+    """Bits within which three are; -1 = the profile's (72 | 52)."""
+    apart: int = -1
+    """Bits by which frames must differ to count as two or three; -1 = the profile's (24 | 40)."""
+    reposts: bool = False
+    """Also compare the source with itself, and of videos that show the same keep one."""
+    repost_bits: int = REPOST_BITS
+    """Bits of 256 within which half of a re-post's frames must be; the profile is for targets."""
+    decoys: bool = True
+    """Estimate false removals: look for every source video upside down, too."""
     max_duplicate_fraction: float = 1.0
     """Above this share of stored videos removed the job fails."""
 
     def __post_init__(self) -> None:
         if self.profile not in ("aggressive", "scale"):
             raise ValueError(f"profile must be aggressive or scale, got {self.profile!r}")
+        at_least(self, one_frame=-1, two_frames=-1, three_frames=-1, apart=-1)
+        self.thresholds()
+        if not 0 <= self.repost_bits <= 128:
+            raise ValueError(f"repost_bits must be in 0..128, got {self.repost_bits}")
         fraction(self, "max_duplicate_fraction")
+
+    def thresholds(self) -> Profile:
+        """The profile with what is set in its place.
+
+        Raises:
+            ValueError: the distances do not rise, or are not of 256.
+        """
+        given = {name: getattr(self, name) for name in vars(PROFILES[self.profile])}
+        return replace(PROFILES[self.profile], **{n: v for n, v in given.items() if v >= 0})
 
 
 @dataclass(frozen=True)
@@ -209,6 +241,19 @@ class ShardOptions:
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """What is shown to people; nothing of it shapes the dataset."""
+
+    duplicate_pairs: int = operational(50)  # type: ignore[assignment]
+    """Pairs of frames of duplicates on the report page, the least certain first; 0 = none."""
+    near_bits: int = operational(8)  # type: ignore[assignment]
+    """`make audit`: so many bits below the threshold a removal counts as near it."""
+
+    def __post_init__(self) -> None:
+        at_least(self, duplicate_pairs=0, near_bits=0)
+
+
+@dataclass(frozen=True)
 class Options:
     """Everything one dataset job can be told."""
 
@@ -221,3 +266,4 @@ class Options:
     label: LabelOptions = field(default_factory=LabelOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     shard: ShardOptions = field(default_factory=ShardOptions)
+    report: ReportOptions = field(default_factory=ReportOptions)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from formats.storage import StorageError
+from formats.storage import refused
 from formats.tables import Reason
 from pipelines.addresses import read_guard
 from pipelines.connections import HttpTrouble
@@ -99,7 +99,7 @@ def fetch_page(uri: str, destination: str, options: FetchOptions) -> None:
                 ended = _run(uri, own, proxy, options, deadline)
                 _take(ended, own, destination, proxy, options)
         except OSError as error:
-            raise StorageError(f"{destination}: cannot be written: {error.strerror}") from error
+            raise refused(destination, error) from error
 
 
 def page_trouble(said: str, proxy_denied: bool, proxy_unreachable: bool) -> HttpTrouble:

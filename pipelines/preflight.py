@@ -21,6 +21,7 @@ from formats.storage import write_text
 from formats.tables import MatchRow, part_files, read_rows, write_rows
 from pipelines import fetch, match
 from pipelines.batches import read_part
+from pipelines.intervals import wilson
 from pipelines.markup import byte_size, duration
 from pipelines.run import LOCAL, Job, JobError
 from pipelines.tallies import host_of
@@ -28,8 +29,6 @@ from pipelines.yields import Yields, describe, plain
 
 PREFLIGHT = "preflight.json"
 _SCRATCH = ".preflight"
-_Z = 1.959964
-"""Of the normal distribution: 95 % lie within."""
 _UNITS_PER_WORKER = 4
 
 
@@ -159,18 +158,6 @@ def make_forecast(job: Job, matches: int, found: Sample) -> Forecast:
         hours_largest_host=matches * found.largest_host_share * gap_s / 3600,
         finding=describe(found.yields),
     )
-
-
-def wilson(successes: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927): never outside of [0, 1], also for few and none.
-
-    >>> [round(bound, 3) for bound in wilson(8, 10)]
-    [0.49, 0.943]
-    """
-    share, spread = successes / total, _Z**2 / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def lines(forecast: Forecast) -> Iterator[str]:

@@ -15,27 +15,24 @@ from formats.tables import Fate, LabelRow, LedgerRow, read_rows
 from pipelines.card import read_snippet
 from pipelines.label_report import label_fields
 from pipelines.markup import byte_size, duration, foreign, meter, percent, table, text
+from pipelines.pair_report import pair_fields
 from pipelines.reasons import advice_on
-from pipelines.stills import (
-    ClipStrip,
-    DuplicatePair,
-    LabelStrips,
-    Still,
-    duplicate_pairs,
-    label_strips,
-)
-from pipelines.summary import Summary, read_columns, summarise, write_summary
+from pipelines.recall_report import recall_section
+from pipelines.stills import ClipStrip, LabelStrips, Still, label_strips
+from pipelines.summary import Summary, dataset_options, read_columns, summarise, write_summary
 from pipelines.yield_report import yield_section
 
-MAX_LABELS, CLIPS_PER_LABEL, MAX_DUPLICATES = 30, 4, 50
+MAX_LABELS, CLIPS_PER_LABEL = 30, 4
 
 # Of the videos not sampled, those that a limit on labels left out.
 _LABEL_NOT_SAMPLED = "label_not_sampled"
+# Of the duplicates, those of another video of the source.
+_REPOST = "repost"
 # (what is left, the fates lost on the way to it): the catalog minus all of them is the clips.
 _STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("matched", ("unreadable", "merged", "filtered", "unmatched")),
     ("fetched", (Fate.REJECTED, Fate.RETRY_LATER)),
-    ("not duplicate", (Fate.DUPLICATE,)),
+    ("not duplicate", (Fate.DUPLICATE, _REPOST)),
     ("labelled", (Fate.LABEL_TOO_SMALL, _LABEL_NOT_SAMPLED)),
     ("in a clip", (Fate.NOT_SAMPLED, Fate.TAKEN_DOWN)),
 )
@@ -47,6 +44,7 @@ _LOST_WORDS = {
     Fate.REJECTED: "rejected",
     Fate.RETRY_LATER: "to try again later",
     Fate.DUPLICATE: "duplicates of a target video",
+    _REPOST: "re-posts of another video",
     Fate.LABEL_TOO_SMALL: "with too rare a label",
     _LABEL_NOT_SAMPLED: "with a label that was not sampled",
     Fate.NOT_SAMPLED: "not sampled into a split",
@@ -54,11 +52,10 @@ _LOST_WORDS = {
 }
 
 
-def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> None:
+def write_report(folder: str) -> None:
     """Write `report/summary.json` and `report/index.html` of a finished dataset.
 
-    `target_frames` maps (target, target_video_id) to a readable path of the target video; where it
-    has none, the page says so in the picture's place.
+    Where a frame of a target video is not to be had any more, the page says so in its place.
 
     Raises:
         AccountingError: the fates do not add up to the catalog.
@@ -68,7 +65,7 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
     write_summary(folder, summary)
     shown = next(iter(summary.splits))
     strips = label_strips(folder, shown, max_labels=MAX_LABELS, per_label=CLIPS_PER_LABEL)
-    pairs = duplicate_pairs(folder, target_frames, most=MAX_DUPLICATES)
+    most_pairs = dataset_options(folder).report.duplicate_pairs
     labels = list(read_rows(str(Path(folder) / "labels.parquet"), LabelRow))
     template = Template(files("pipelines").joinpath("report.html").read_text(encoding="utf-8"))
     page = template.substitute(
@@ -81,12 +78,12 @@ def write_report(folder: str, target_frames: Mapping[tuple[str, str], str]) -> N
         splits=_splits(summary),
         clips_note=f"{_sentence(strips, len(labels))} Split <i>{text(shown)}</i>, chosen by hash.",
         clips="".join(map(_label, strips)),
-        duplicates_note=_duplicates_note(summary),
-        duplicates=f'<div class="pairs">{"".join(map(_pair, pairs))}</div>',
         stages=_stages(summary),
         ids=_ids(summary),
         snippet=text(read_snippet(shown), limit=1000),
         **label_fields(folder, labels, summary),
+        duplicates_recall=recall_section(folder),
+        **pair_fields(folder, summary, most_pairs),
     )
     write_text(str(Path(folder) / "report" / "index.html"), page)
 
@@ -118,14 +115,21 @@ def _facts(summary: Summary) -> str:
 
 
 def _lost(folder: str, summary: Summary) -> dict[str, int]:
-    """The summary's fates, with those apart that the label stage did not sample."""
+    """The summary's fates, re-posts apart, and those that the label stage did not sample."""
     count = 0
     for batch in read_columns(folder, "ledger.parquet", LedgerRow, ["fate", "stage"]):
         not_sampled = pc.equal(batch.column("fate"), str(Fate.NOT_SAMPLED))
         by_label = pc.equal(batch.column("stage"), "label")
         count += pc.sum(pc.and_(not_sampled, by_label)).as_py() or 0
     not_sampled_later = summary.fates[Fate.NOT_SAMPLED] - count
-    return {**summary.fates, _LABEL_NOT_SAMPLED: count, Fate.NOT_SAMPLED: not_sampled_later}
+    reposts = summary.duplicates.reposts or 0
+    return {
+        **summary.fates,
+        Fate.DUPLICATE: summary.fates[Fate.DUPLICATE] - reposts,
+        _REPOST: reposts,
+        _LABEL_NOT_SAMPLED: count,
+        Fate.NOT_SAMPLED: not_sampled_later,
+    }
 
 
 def _funnel(fates: Mapping[str, int], total: int) -> str:
@@ -209,31 +213,6 @@ def _strip(strip: ClipStrip) -> str:
     return (
         f"<figure>{_frames(strip.stills, 'no frame')}<figcaption><span>{foreign(tags)}</span>"
         f"{clip.end_s - clip.start_s:.1f} s · {foreign(clip.video_id, 40)}</figcaption></figure>"
-    )
-
-
-def _duplicates_note(summary: Summary) -> str:
-    if not summary.duplicates.count:
-        return "No video was found to overlap a target video."
-    by_target = ", ".join(
-        f"{count:,} of {foreign(target)}" for target, count in summary.duplicates.by_target.items()
-    )
-    return (
-        f"Videos removed: {summary.duplicates.count:,} ({by_target}). Here are the least certain "
-        f"pairs (at most {MAX_DUPLICATES}), worst first, at their closest frames: the source on "
-        "the left, the target on the right. The distance counts differing bits out of 256."
-    )
-
-
-def _pair(pair: DuplicatePair) -> str:
-    row = pair.row
-    stills = _frames((pair.source, pair.target), "target video not at hand")
-    return (
-        f"<figure>{stills}<figcaption><b>{row.min_distance} bits</b> · {foreign(row.variant, 40)}"
-        f" · offset {row.offset_s:+.1f} s · {row.matched_frames:,} frames"
-        f'<span class="sides"><span>{foreign(row.video_id, 40)} at {row.source_second:.1f} s</span>'
-        f"<span>{foreign(row.target, 40)}: {foreign(row.target_video_id, 40)} "
-        f"at {row.target_second:.1f} s</span></span></figcaption></figure>"
     )
 
 

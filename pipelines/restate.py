@@ -32,7 +32,7 @@ from formats.tables import (
     read_batches,
     schema_of,
 )
-from pipelines import card, fetch, report, shard, summary
+from pipelines import audit, card, deduplicate, fetch, report, reposts, shard, summary
 from pipelines.batches import read_counts, read_part
 from pipelines.identity import row_key
 from pipelines.joins import FetchedVideo
@@ -120,13 +120,14 @@ def restate(job: Job, current: Collection[str]) -> None:
 def restate_report(job: Job, taken: TakedownList) -> None:
     """Write ledger, summary, page and card anew; they go if the dataset is not finished.
 
-    The page is written without pictures of the targets, whose files are not known here; the next
-    `make dataset` or `make report` adds them.
+    The audit's page and list go too; what it measured stays, for it names nobody.
     """
     ledger = job.out / "ledger.parquet"
     if ledger.exists():
         change_rows(str(ledger), LedgerRow, taken.videos.keys(), partial(_ledger_ghost, taken))
     shutil.rmtree(job.out / "report", ignore_errors=True)
+    for name in audit.NAMING:
+        (job.out / name).unlink(missing_ok=True)
     (job.out / "DATASET_CARD.md").unlink(missing_ok=True)
     record = read_record("shard", job.out)
     if (
@@ -135,7 +136,7 @@ def restate_report(job: Job, taken: TakedownList) -> None:
         and record
         and any(record.counts.values())
     ):
-        report.write_report(job.path(), {})
+        report.write_report(job.path())
         card.write_card(job.path(), summary.summarise(job.path()))
 
 
@@ -148,8 +149,7 @@ def _counts(stage: str, job: Job) -> dict[str, int] | None:
         fetch.count_yields(job)
         return dict(sorted(read_counts(job.path("videos", "counts.json")).items()))
     if stage == "deduplicate":
-        rows = {"videos": "videos", "evidence_rows": "duplicates"}
-        return {n: sum(map(count_rows, part_files(job.path(t)))) for n, t in rows.items()}
+        return {**deduplicate.count_duplicates(job), **reposts.count_reposts(job)}
     if stage == "label":
         return label_counts(job.out)
     if stage == "split":

@@ -10,19 +10,20 @@ import importlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from formats.settings import significant, to_toml
 from formats.shards import digest_of
-from formats.storage import sha256_file, write_text
+from formats.storage import StorageError, remove_leftovers, sha256_file, write_text
 from labelspace.seeds import load_seeds
 from pipelines.options import Options
+from pipelines.target_specs import files_of
 
 # Raise it when a stage's output changes for the same options and input.
-FORMAT = 3
+FORMAT = 4
 
 
 # The engine that runs in this process; any other is a Beam runner's name.
@@ -48,9 +49,16 @@ class Stage:
 STAGES: Mapping[str, Stage] = {
     "expand": Stage((), ("expand",), ("hashtags.parquet", "hashtags.json", "expansion.json")),
     "match": Stage(("expand",), ("run", "match"), ("matches", "unreadable")),
-    "targets": Stage((), ("run", "targets", "fetch"), ("targets", "target_shards")),
+    "targets": Stage(
+        (),
+        ("run", "targets", "fetch"),
+        ("targets", "target_videos", "target_shards"),
+        appends=True,
+    ),
     "fetch": Stage(("match",), ("run", "fetch"), ("videos",), appends=True),
-    "deduplicate": Stage(("fetch", "targets"), ("run", "deduplicate"), ("duplicates",)),
+    "deduplicate": Stage(
+        ("fetch", "targets"), ("run", "deduplicate"), ("duplicates", "decoys", "reposts")
+    ),
     "label": Stage(
         ("match", "fetch", "deduplicate"),
         ("run", "label", "expand"),
@@ -119,6 +127,7 @@ def run_stage(stage: str, job: Job) -> tuple[StageRecord, bool]:
 
     Raises:
         JobError: a stage before it has not been run.
+        StorageError: the disk refused; nothing is left of the stage but the units it appended.
     """
     key = stage_key(stage, job)
     done = read_record(stage, job.out)
@@ -129,9 +138,15 @@ def run_stage(stage: str, job: Job) -> tuple[StageRecord, bool]:
     _clear(stage, job)
     started = time.monotonic()
     # Imported only now: a stage that is done must not cost the start of Beam.
-    outcome: Outcome = importlib.import_module(f"pipelines.{stage}").run(job)
-    seconds = round(time.monotonic() - started, 3)
-    record = _commit(stage, job, "" if outcome.unfinished else key, (seconds, outcome.counts))
+    try:
+        outcome: Outcome = importlib.import_module(f"pipelines.{stage}").run(job)
+        seconds = round(time.monotonic() - started, 3)
+        record = _commit(stage, job, "" if outcome.unfinished else key, (seconds, outcome.counts))
+    except StorageError:
+        # What no record names is nothing, and the next run would delete it: rather make room.
+        with suppress(OSError):
+            _clear(stage, job)
+        raise
     return record, False
 
 
@@ -139,7 +154,7 @@ def read_record(stage: str, out: Path) -> StageRecord | None:
     """The record of a finished stage; None if it is not finished (or the record is damaged)."""
     try:
         return StageRecord(**json.loads(_record_path(stage, out).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return None
 
 
@@ -170,12 +185,16 @@ def exclusive(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise JobError(f"{out}: another job is writing here; wait for it to end") from error
+        for folder in (out, out / "stages", out / "report"):
+            remove_leftovers(str(folder))
         yield
 
 
 def _clear(stage: str, job: Job) -> None:
     """Undo the stage's commit, and with it what it left: no stale part may be read as a new one."""
     _record_path(stage, job.out).unlink(missing_ok=True)
+    for name in STAGES[stage].outputs:
+        remove_leftovers(job.path(name), below=True)
     if not STAGES[stage].appends:
         for path in _outputs(stage, job):
             path.unlink()
@@ -205,7 +224,7 @@ def _outside(stage: str, job: Job) -> Any:
     if stage == "match":
         return _fingerprints([job.catalog] if job.catalog else [])
     if stage == "targets":
-        return _fingerprints(job.targets)
+        return _fingerprints([file for table in job.targets for file in files_of(table)])
     if stage == "label":
         return Path(job.seed).name  # labels.json says it
     return None

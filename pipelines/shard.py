@@ -6,7 +6,6 @@ from its id alone, so the shards are the same bytes whatever the engine or the p
 """
 
 import json
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 from apache_beam.transforms import combiners
 
 from formats.shards import Manifest, ShardEntry, dataset_id, write_manifest, write_shard
-from formats.storage import write_text
+from formats.storage import scratch_folder, write_text
 from formats.tables import (
     ClipRow,
     LabelRow,
@@ -131,7 +130,7 @@ def clip_facts(reference: ClipReference) -> dict[str, object]:
 
 def cut_bytes(content: bytes, clip: ClipRow, options: FetchOptions) -> bytes:
     """A stored video's seconds [start_s, end_s) as a video of their own."""
-    with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
+    with scratch_folder("tagreel-") as scratch:
         whole, piece = f"{scratch}/whole.mp4", f"{scratch}/piece.mp4"
         Path(whole).write_bytes(content)
         settings = video_options(options)
@@ -143,7 +142,7 @@ def frame_bytes(content: bytes, reference: ClipReference) -> bytes:
     """The frame of a stored video that is on show at the clip's second, as a JPEG of its size."""
     last = round(reference.duration_s * reference.fps) - 1
     number = max(0, min(int(reference.clip.start_s * reference.fps), last))
-    with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
+    with scratch_folder("tagreel-") as scratch:
         whole = f"{scratch}/whole.mp4"
         Path(whole).write_bytes(content)
         # Half a frame early, so that no rounding of a timestamp can lose it.
@@ -189,6 +188,7 @@ def _shard_split(name: str, job: Job) -> Manifest:
     if name == "frames":
         writer = replace(writer, suffix=".jpg")
     scratch = f"{folder}/.entries"
+    Path(scratch).unlink(missing_ok=True)  # A killed run's would be taken for ours.
 
     def build(pipeline: beam.Pipeline) -> None:
         tables = {clips: ClipRow, fetch.TABLE: FetchedVideo, match.TABLE: MatchRow}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
-from formats.storage import StorageError, sha256_file
+from formats.storage import StorageError, refused, sha256_file
 from formats.tables import Reason
 from pipelines.connections import MAX_URI_CHARACTERS, HttpTrouble
 from pipelines.copies import Copy
@@ -82,6 +82,20 @@ def fetch_source(
     if kind == "ytdlp":
         return _take_page(uri, destination, options)
     return _copy(uri, destination, options, ObjectCopy if kind in ("s3", "gs") else Download)
+
+
+def local_file(uri: str, options: FetchOptions, folder: str) -> str | None:
+    """The path of the file that a URI names; None if it names none that `fetch_source` would read.
+
+    Nothing is opened, and the file need not be there.
+    """
+    root = Path(options.file_root or folder)
+    try:
+        if _kind(uri, options) != "file":
+            return None
+        return str(root.resolve() / _inside(_path_of(uri), root))
+    except FetchError:
+        return None
 
 
 def _kind(uri: str, options: FetchOptions) -> str:
@@ -245,7 +259,7 @@ def _new_file(destination: str) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         Path(destination).unlink(missing_ok=True)
-        raise StorageError(f"{destination}: cannot be written: {error.strerror}") from error
+        raise refused(destination, error) from error
     except (FetchError, StorageError):
         Path(destination).unlink(missing_ok=True)
         raise

@@ -1,10 +1,9 @@
-"""What the report shows of the videos: clips of each label, duplicates beside their targets."""
+"""What the report shows of the videos: clips of each label."""
 
 import base64
-import heapq
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from formats.tables import ClipRow, DuplicateRow, LabelRow, MatchRow, VideoRow, read_rows
+from formats.tables import ClipRow, LabelRow, MatchRow, VideoRow, read_rows
 from formats.video import DecodeError, thumbnail_jpeg
 from pipelines.summary import read_columns, table_files
 
@@ -52,15 +51,6 @@ class LabelStrips:
 
 
 @dataclass(frozen=True)
-class DuplicatePair:
-    """A removed source video and the target video it matched, at their closest frames."""
-
-    row: DuplicateRow
-    source: Still
-    target: Still
-
-
-@dataclass(frozen=True)
 class StoredBytes:
     """Where a stored video lies in the tars of `videos/`."""
 
@@ -82,34 +72,12 @@ def label_strips(folder: str, split: str, *, max_labels: int, per_label: int) ->
         stills = _stored_stills(folder, videos.get(clip.row_key), _three_seconds(clip))
         return ClipStrip(clip, hashtags.get(clip.row_key, ()), stills)
 
-    strips = iter(_in_threads(strip, chosen))
+    strips = iter(in_threads(strip, chosen))
     return [
         LabelStrips(row, tuple(next(strips) for _ in clips[row.label_id]))
         for row in labels
         if row.label_id in clips
     ]
-
-
-def duplicate_pairs(
-    folder: str, target_frames: Mapping[tuple[str, str], str], *, most: int
-) -> list[DuplicatePair]:
-    """The least certain duplicates, the largest distance first.
-
-    `target_frames` maps (target, target_video_id) to a readable path.
-    """
-    files = table_files(folder, "duplicates")
-    rows = (row for path in files for row in read_rows(path, DuplicateRow))
-    worst = heapq.nsmallest(
-        most, rows, key=lambda row: (-row.min_distance, row.row_key, row.target_video_id)
-    )
-    videos = find_stored(folder, {row.row_key for row in worst})
-
-    def pair(row: DuplicateRow) -> DuplicatePair:
-        (source,) = _stored_stills(folder, videos.get(row.row_key), [row.source_second])
-        path = target_frames.get((row.target, row.target_video_id))
-        return DuplicatePair(row, source, _still(path, row.target_second))
-
-    return _in_threads(pair, worst)
 
 
 def choose_labels(labels: Iterable[LabelRow], most: int) -> list[LabelRow]:
@@ -168,7 +136,7 @@ def _stored_stills(
 ) -> tuple[Still, ...]:
     if video is None:
         return tuple(Still(second, None) for second in seconds)
-    with _extracted(folder, video) as path:
+    with extracted(folder, video) as path:
         return tuple(_still(path, second) for second in seconds)
 
 
@@ -184,7 +152,8 @@ def _still(path: str | None, second: float) -> Still:
 
 
 @contextmanager
-def _extracted(folder: str, video: StoredBytes) -> Iterator[str]:
+def extracted(folder: str, video: StoredBytes) -> Iterator[str]:
+    """The path of a stored video by itself; the file goes when the block ends."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "stored.mp4"
         with open(Path(folder) / "videos" / video.part, "rb") as tar:
@@ -193,7 +162,8 @@ def _extracted(folder: str, video: StoredBytes) -> Iterator[str]:
         yield str(path)
 
 
-def _in_threads(draw: Callable[[Item], Picture], items: Sequence[Item]) -> list[Picture]:
-    # Threads: the work is done by decoders in processes of their own.
+def in_threads(draw: Callable[[Item], Picture], items: Sequence[Item]) -> list[Picture]:
+    """What `draw` makes of each item, in their order."""
+    # The work is done by decoders in processes of their own.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return list(pool.map(draw, items))

@@ -29,6 +29,7 @@ from formats.tables import (
     LabelledRow,
     LabelRow,
     MatchRow,
+    RepostRow,
     VideoRow,
     change_rows,
     count_rows,
@@ -41,10 +42,12 @@ from formats.tables import (
     write_rows,
 )
 from labelspace.space import cumulative_curve, gini
+from pipelines.repost_orphans import remember_orphans
 from pipelines.run import JobError
 from pipelines.takedown_list import ID, UPLOADER, TakedownList, read_list, write_list
 
 PLANNED = "planned.json"
+_EVIDENCE = {"duplicates": DuplicateRow, "decoys": DuplicateRow, "reposts": RepostRow}
 
 
 def taken_down_keys(out: Path) -> frozenset[str]:
@@ -85,9 +88,17 @@ def names_of(row: MatchRow) -> Iterator[tuple[str, str]]:
     yield ID, row.video_id
     if row.uploader:
         yield UPLOADER, row.uploader
-    for name in row.merged:
-        kind, _, value = name.partition(":")
-        yield kind, value
+    yield from map(split_name, row.merged)
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """The kind and the name of `kind:name`, as tables hold them.
+
+    >>> split_name("uploader:a:b")
+    ('uploader', 'a:b')
+    """
+    kind, _, name = text.partition(":")
+    return kind, name
 
 
 def ghost(row: MatchRow, kind: str) -> MatchRow:
@@ -116,9 +127,14 @@ def purge_videos(out: Path, keys: Collection[str]) -> None:
 
 
 def drop_duplicates(out: Path, keys: Collection[str]) -> None:
-    """Take the evidence against these videos out of `duplicates/`."""
-    for file in part_files(str(out / "duplicates")):
-        change_rows(file, DuplicateRow, keys, lambda _: None)
+    """Take the evidence against these videos out of `duplicates/`, `decoys/` and `reposts/`.
+
+    That against the re-posts of these videos stays, for another run of the stage too.
+    """
+    remember_orphans(out, keys)
+    for table, row_type in _EVIDENCE.items():
+        for file in part_files(str(out / table)):
+            change_rows(file, row_type, keys, lambda _: None)
 
 
 def strike_labelled(out: Path, keys: Collection[str]) -> None:
@@ -223,17 +239,17 @@ def _write_part(old: Path, name: str, rows: list[VideoRow]) -> None:
     if not rows:
         return
     tar_path = old.with_name(f"{name}.tar")
-    with publish(str(tar_path)) as temporary, open(temporary, "wb") as file:
-        tar = open_for_writing(file)
+    table = str(tar_path.with_suffix(".parquet"))
+    with publish(table) as listed, publish(str(tar_path)) as packed:
         moved = []
-        for row in rows:
-            if row.part is not None:
-                content = _stored_bytes(old.with_name(row.part), row)
-                offset = add_member(tar, f"{row.row_key}.mp4", content)
-                row = replace(row, part=tar_path.name, offset=offset)
-            moved.append(row)
-        tar.close()
-    write_rows(str(old.with_name(f"{name}.parquet")), moved, VideoRow)
+        with open(packed, "wb") as file, open_for_writing(file) as tar:
+            for row in rows:
+                if row.part is not None:
+                    content = _stored_bytes(old.with_name(row.part), row)
+                    offset = add_member(tar, f"{row.row_key}.mp4", content)
+                    row = replace(row, part=tar_path.name, offset=offset)
+                moved.append(row)
+        write_rows(listed, moved, VideoRow)
 
 
 def _stored_bytes(tar: Path, row: VideoRow) -> bytes:
@@ -256,7 +272,8 @@ def _stored_bytes(tar: Path, row: VideoRow) -> bytes:
 
 def _duplicates(out: Path, keys: Collection[str]) -> frozenset[str]:
     wanted, found = pa.array(sorted(keys), pa.string()), set()
-    for file in part_files(str(out / "duplicates")):
+    files = [file for table in ("duplicates", "reposts") for file in part_files(str(out / table))]
+    for file in files:
         for batch in read_batches(file, schema_of(DuplicateRow, "row_key")):
             column = batch.column("row_key")
             found.update(column.filter(pc.is_in(column, wanted)).to_pylist())

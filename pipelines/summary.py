@@ -26,6 +26,8 @@ from formats.tables import (
 from pipelines.options import Options
 from pipelines.run import STAGES, JobError, StageRecord, read_record
 
+REPOST = "repost of "
+"""What a re-post's reason in the ledger starts with; the `row_key` of the kept video follows."""
 # Fates of catalog rows that match no label, so that the ledger does not list them one by one.
 NOT_MATCHED = ("unmatched", "filtered", "merged", "unreadable")
 
@@ -53,6 +55,32 @@ class DuplicateSummary:
     count: int
     by_target: Mapping[str, int]
     """Videos by target set; a video that is in two of them counts in both."""
+    compared: int
+    """Stored videos that were compared with the targets."""
+    decoy_hits: int | None
+    """How many of them matched upside down, by chance alone; None if that was not looked at."""
+    reposts: int | None
+    """Videos removed because another one of the source shows the same; None if not looked for."""
+
+    def by_chance(self) -> str | None:
+        """What the decoys say about false removals, for people; None if they were not looked at."""
+        if self.decoy_hits is None or not self.compared:
+            return None
+        return (
+            f"Upside down, {self.decoy_hits:,} of {self.compared:,} videos matched a target "
+            f"({self.decoy_hits / self.compared:.2%}): an estimate of how many are removed by "
+            "chance. It is too low by 2 to 6 times among videos of one composition, such as "
+            "talking heads."
+        )
+
+    def inside_source(self) -> str:
+        """What was done about re-posts, for people."""
+        if self.reposts is None:
+            return "Re-posts inside the source were not looked for, so a video may be here twice."
+        return (
+            f"Re-posts inside the source removed: {self.reposts:,}; of videos that show the same, "
+            "one is kept, and `reposts/` holds the evidence."
+        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +136,7 @@ def summarise(folder: str) -> Summary:
         filtered=_filtered(records["match"]),
         rejected=_reasons(by_reason, Fate.REJECTED),
         retry_later=_reasons(by_reason, Fate.RETRY_LATER),
-        duplicates=DuplicateSummary(fates[Fate.DUPLICATE], _duplicates_by_target(folder)),
+        duplicates=_duplicates(folder, by_reason, records["deduplicate"]),
         splits=splits,
         labels_matched=matched,
         labels_kept=kept,
@@ -170,7 +198,9 @@ def _ledger_counts(folder: str) -> Counter[tuple[str, str | None]]:
     for batch in read_columns(folder, "ledger.parquet", LedgerRow, ["fate", "reason"]):
         grouped = pa.Table.from_batches([batch]).group_by(["fate", "reason"])
         for row in grouped.aggregate([([], "count_all")]).to_pylist():
-            counts[row["fate"], row["reason"]] += row["count_all"]
+            # Each re-post names the video that is kept, which would be a count of its own.
+            repost = row["fate"] == Fate.DUPLICATE and (row["reason"] or "").startswith(REPOST)
+            counts[row["fate"], REPOST if repost else row["reason"]] += row["count_all"]
     return counts
 
 
@@ -220,6 +250,21 @@ def _split(folder: str, name: str) -> SplitSummary:
         )
     return SplitSummary(
         manifest.dataset_id, manifest.videos, manifest.clips, manifest.minutes, len(clips)
+    )
+
+
+def _duplicates(
+    folder: str, by_reason: Mapping[tuple[str, str | None], int], record: StageRecord
+) -> DuplicateSummary:
+    options = dataset_options(folder).deduplicate
+    removed = _reasons(by_reason, Fate.DUPLICATE)
+    reposts = removed.pop(REPOST, 0)
+    return DuplicateSummary(
+        sum(removed.values()),
+        _duplicates_by_target(folder),
+        record.counts["compared"],
+        record.counts["decoy_hits"] if options.decoys else None,
+        reposts if options.reposts else None,
     )
 
 

@@ -11,8 +11,8 @@ date; that is the commit. Every step after it may be done twice. A takedown that
 by the next takedown, or by any stage before it starts. What no row names is kept on the list too:
 the stage match looks there whenever it reads a catalog.
 
-Not known, and so not taken down: a stored video that no row of the present catalog has, by its
-uploader alone. It goes when a catalog brings it again, or by its id or URI.
+A stored video that no row of the present catalog has goes by what its posts were called when it was
+fetched, or by its URI.
 """
 
 import json
@@ -44,6 +44,7 @@ from pipelines.strikes import (
     names_of,
     purge_videos,
     restate_labels,
+    split_name,
     strike_labelled,
 )
 from pipelines.summary import dataset_options
@@ -174,15 +175,16 @@ def _matches(out: Path) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]
 
 def _videos(out: Path) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
     """The same of every video that was fetched, for the catalog may no longer have it."""
-    names = ("row_key", "video_id", "final_uri")
-    schema = schema_of(VideoRow, *names)
+    columns = ("row_key", "video_id", "final_uri", "names")
+    schema = schema_of(VideoRow, *columns)
     for file in part_files(str(out / "videos")):
         for batch in read_batches(file, schema):
-            for key, video_id, final_uri in zip(
-                *(batch.column(name).to_pylist() for name in names), strict=True
+            for key, video_id, final_uri, others in zip(
+                *(batch.column(name).to_pylist() for name in columns), strict=True
             ):
                 if video_id:
-                    yield key, [(ID, video_id)], [final_uri] if final_uri else []
+                    names = [(ID, video_id), *map(split_name, others)]
+                    yield key, names, [final_uri] if final_uri else []
 
 
 def _is_listed(entry: Entry, taken: TakedownList) -> bool:
@@ -195,7 +197,7 @@ def _is_listed(entry: Entry, taken: TakedownList) -> bool:
 def _remove_scraps(out: Path) -> None:
     """Delete what killed writers left: nothing reads it, and it may hold what is to go."""
     shutil.rmtree(runs_folder(str(out / "matches")), ignore_errors=True)
-    for scratch in (".ledger", ".preflight"):
+    for scratch in (".ledger", ".preflight", ".reposts"):
         shutil.rmtree(out / scratch, ignore_errors=True)
     folders = [path for path in out.rglob("*") if path.is_dir() and not path.is_symlink()]
     for folder in (out, *folders):

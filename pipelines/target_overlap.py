@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from formats.tables import TargetHashRow
+from formats.tables import TargetVideoRow
 from labelspace.hashtags import LabelError, label_words
 from labelspace.overlap import DEFINITIONS
 from pipelines.overlap import target_overlaps
@@ -23,7 +23,7 @@ def count_covered(folder: str) -> dict[str, tuple[int, dict[str, int]]]:
         JobError: the job has no label space yet.
         TableError: a target's table is damaged.
     """
-    paths = sorted((Path(folder) / "targets").glob("*.parquet"))
+    paths = sorted((Path(folder) / "target_videos").glob("*.parquet"))
     labels = {path.stem: filter(_has_word, _distinct_labels(folder, path.stem)) for path in paths}
     return {
         target: (len(found.targets), {name: len(found.covered(name)) for name in USED})
@@ -33,7 +33,7 @@ def count_covered(folder: str) -> dict[str, tuple[int, dict[str, int]]]:
 
 def _distinct_labels(folder: str, target: str) -> set[str]:
     labels: set[str] = set()
-    for batch in read_columns(folder, f"targets/{target}.parquet", TargetHashRow, ["label"]):
+    for batch in read_columns(folder, f"target_videos/{target}.parquet", TargetVideoRow, ["label"]):
         labels.update(filter(None, pc.unique(batch.column("label")).to_pylist()))
     return labels
 

@@ -1,67 +1,45 @@
-"""Stage targets: benchmark videos -> `targets/<name>.parquet` and an index of their hashes.
+"""Stage targets: benchmark videos -> `targets/<name>/`, their hashes and an index of them.
 
 A target table (CSV) names videos: video_id, uri, label?, subset? (train | val). Target videos with
 a label and a subset also become shards in `target_shards/<name>/<subset>`, so that transfer to the
-benchmark can be measured with the same loader.
+benchmark can be measured with the same loader. A set stays as it is while its table and the options
+do, whatever other sets come and go.
 """
 
-import csv
-import tempfile
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import apache_beam as beam
 
-from dedup.fingerprint import Fingerprint, fingerprint_target
-from dedup.index import TargetIndex, TargetVideo
-from formats.shards import Manifest, digest_of, write_manifest, write_shard
-from formats.storage import publish
-from formats.tables import TargetHashRow, count_rows, write_rows
-from formats.video import DecodeError, VideoOptions, normalise
-from pipelines.batches import on_pairs
+from formats.settings import significant
+from formats.shards import digest_of
+from formats.storage import remove_leftovers, write_text
+from formats.tables import TargetVideoRow, read_rows, write_rows
 from pipelines.engine import Engine, progress
 from pipelines.options import Options
-from pipelines.run import Job, JobError, Outcome
-from pipelines.sources import FetchError, fetch_source
-from pipelines.units import video_options
+from pipelines.run import FORMAT, Job, JobError, Outcome
+from pipelines.target_files import record_folder
+from pipelines.target_sets import (
+    Piece,
+    PiecePlan,
+    SetFolder,
+    TargetSet,
+    describe_piece,
+    plan_pieces,
+    read_set,
+    write_piece,
+)
+from pipelines.target_shards import SHARDS, delete_shards, write_target_shards
+from pipelines.target_specs import files_of
+from pipelines.target_tables import sorted_targets, target_folder, target_name
+from pipelines.target_units import TargetUnit, hash_unit
 
 TABLE = "targets"
-SHARDS = "target_shards"
+VIDEOS = "target_videos"
 _UNIT_VIDEOS = 16
-# A target is taken as it is: the limits on length are for what we train on.
-_ANY_LENGTH_S = 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class TargetEntry:
-    """One row of a target table."""
-
-    video_id: str
-    uri: str
-    label: str = ""
-    subset: str = ""
-
-
-@dataclass(frozen=True)
-class TargetUnit:
-    """Some rows of one target table."""
-
-    name: str
-    table: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Hashed:
-    """What one target video left: its hashes, and its stored bytes if it is to be trained on."""
-
-    video: TargetEntry
-    fingerprint: Fingerprint | None
-    stored: str | None
-    duration_s: float
-    failure: str | None = None
+_MOST_UNITS = 1024
 
 
 def run(job: Job) -> Outcome:
@@ -73,198 +51,159 @@ def run(job: Job) -> Outcome:
     counts = {"videos": 0, "hashes": 0, "failed": 0}
     if len({target_name(table) for table in job.targets}) < len(job.targets):
         raise JobError("two target tables have one name; rename one of the files")
+    _forget_others(job)
     for table in job.targets:
-        for name, count in _hash_set(table, job).items():
-            counts[name] += count
+        record_folder(target_name(table), table, job.out)
+        found = _hash_set(table, job)
+        for name in counts:
+            counts[name] += getattr(found, name)
     return Outcome(counts)
 
 
-def target_name(table: str) -> str:
-    """A target set's name: its table's file name without suffix."""
-    return Path(table).stem
+def video_files(job: Job) -> tuple[str, ...]:
+    """The tables of the videos of the job's target sets."""
+    return tuple(job.path(VIDEOS, f"{target_name(table)}.parquet") for table in job.targets)
 
 
 def index_files(job: Job) -> tuple[str, ...]:
-    """The indexes of the job's target sets."""
-    return tuple(job.path(TABLE, f"{target_name(table)}.index") for table in job.targets)
-
-
-def read_targets(table: str) -> list[TargetEntry]:
-    """The rows of a target table.
+    """The pieces of the indexes of the job's target sets.
 
     Raises:
-        JobError: no such file, a column is missing, or a video_id stands there twice.
+        JobError: a set was never finished.
     """
-    try:
-        with open(table, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            found = reader.fieldnames or []
-            if not {"video_id", "uri"} <= set(found):
-                raise JobError(
-                    f"{table}: needs the columns video_id and uri (label and subset may follow); "
-                    f"found: {', '.join(found) or 'none'}"
-                )
-            rows = [
-                TargetEntry(r["video_id"], r["uri"], r.get("label") or "", r.get("subset") or "")
-                for r in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise JobError(f"{table}: cannot be read as a target table: {error}") from error
-    twice = len(rows) - len({row.video_id for row in rows})
-    if twice:
-        raise JobError(f"{table}: {twice} video_id(s) stand there more than once")
-    return rows
-
-
-def target_path(table: str, uri: str) -> str:
-    """Where a target video lies: relative URIs start from the table's folder."""
-    return str(Path(table).parent / uri)
+    folders = [job.path(TABLE, target_name(table)) for table in job.targets]
+    return tuple(f"{folder}/{p.path}" for folder in folders for p in read_set(folder).pieces)
 
 
 @dataclass
 class HashTargets(beam.PTransform):
-    """Units of a target table -> what each video left."""
+    """Units of a target table -> their numbers, once their hashes are written."""
 
+    folder: SetFolder
     options: Options
-    scratch: str
 
-    def expand(self, units: beam.PCollection[TargetUnit]) -> beam.PCollection[Hashed]:
+    def expand(self, units: beam.PCollection[TargetUnit]) -> beam.PCollection[int]:
         return (
             units
-            | "Spread" >> beam.Reshuffle()
-            | "HashUnit" >> beam.FlatMap(hash_unit, self.options, self.scratch)
+            | "SpreadUnits" >> beam.Reshuffle()
+            | "HashUnit" >> beam.Map(hash_unit, self.folder, self.options)
         )
 
 
-def hash_unit(unit: TargetUnit, options: Options, scratch: str) -> Iterator[Hashed]:
-    """Yield what each video of a unit left, in the table's order."""
-    for video in read_targets(unit.table)[unit.start : unit.stop]:
-        yield hash_target(video, unit, options, scratch)
-        progress.advance()
+def _forget_others(job: Job) -> None:
+    """Delete what earlier jobs left of target sets that this one does not have."""
+    names = {target_name(table) for table in job.targets}
+    for table in (TABLE, SHARDS):
+        for path in Path(job.path(table)).glob("*"):
+            if path.is_file():
+                path.unlink()
+            elif path.name not in names and path.name.rpartition(".")[0] not in names:
+                shutil.rmtree(path)
+    for path in Path(job.path(VIDEOS)).glob("*"):
+        if path.stem not in names:
+            path.unlink()
 
 
-def hash_target(video: TargetEntry, unit: TargetUnit, options: Options, scratch: str) -> Hashed:
-    """Decode one target video and hash its frames in every variant."""
-    stored = f"{scratch}/{digest_of(unit.name, video.video_id)[:32]}.mp4"
-    with tempfile.TemporaryDirectory(prefix="tagreel-") as own:
-        source = f"{own}/source"
-        folder = str(Path(unit.table).parent)
-        try:
-            fetch_source(video.uri, source, options=options.fetch, folder=folder)
-            decoded = normalise(source, stored, target_options(options))
-        except (FetchError, DecodeError) as error:
-            return Hashed(video, None, None, 0.0, f"{video.uri}: {error.reason}: {error.detail}")
-    fingerprint = fingerprint_target(
-        decoded.gray_THW, decoded.seconds_T, width=decoded.width, height=decoded.height
-    )
-    return Hashed(video, fingerprint, stored, decoded.duration_s)
-
-
-def hash_rows(hashed: Hashed) -> Iterator[TargetHashRow]:
-    """Yield a target video's hashes as rows of its table."""
-    video, print_ = hashed.video, hashed.fingerprint
-    if print_ is not None:
-        for code, second, variant in zip(
-            print_.codes, print_.seconds, print_.versions, strict=True
-        ):
-            label = video.label or None
-            yield TargetHashRow(video.video_id, label, float(second), variant, code.tobytes())
-
-
-def target_options(options: Options) -> VideoOptions:
-    """How target videos are decoded: as they are, whatever their length."""
-    settings = video_options(options.fetch)
-    return VideoOptions(
-        **{
-            **vars(settings),
-            "hash_fps": options.targets.hash_fps,
-            "min_duration_s": 0.0,
-            "max_duration_s": _ANY_LENGTH_S,
-            "min_frames": 1,
-        }
-    )
-
-
-def _hash_set(table: str, job: Job) -> dict[str, int]:
-    videos = read_targets(table)
+def _hash_set(table: str, job: Job) -> TargetSet:
     name = target_name(table)
-    with tempfile.TemporaryDirectory(prefix="tagreel-targets-") as scratch:
-        starts = range(0, len(videos), _UNIT_VIDEOS)
-        units = [TargetUnit(name, table, start, start + _UNIT_VIDEOS) for start in starts]
-
-        def build(pipeline: beam.Pipeline) -> None:
-            _ = (
-                pipeline
-                | "NameUnits" >> beam.Create(units, reshuffle=False)
-                | "Hash" >> HashTargets(job.options, scratch)
-                | "KeyBySet" >> beam.WithKeys(lambda _: 0)
-                | "GroupSet" >> beam.GroupByKey()
-                | "WriteSet" >> beam.Map(on_pairs(write_set, name, job))
-            )
-
-        with progress.bar("targets", len(videos), "videos"):
-            Engine(job.runner, job.beam_args, job.options.run.workers).execute(build)
-    rows = count_rows(job.path(TABLE, f"{name}.parquet"))
-    return {"videos": len(videos), "hashes": rows}
+    folder, key = SetFolder(job.path(TABLE, name)), _key(table, job)
+    found = folder.finished(key)
+    if found is None:
+        folder.begin(key)
+        delete_shards(name, job)
+        remove_leftovers(folder.path)
+        found = _make_set(table, folder, job)
+        folder.commit(found)
+    folder.clean()
+    return found
 
 
-def write_set(_key: int, hashed: Iterable[Hashed], name: str, job: Job) -> None:
-    """Write one target set: its hashes, its index, its shards. Holds the set's hashes in memory.
+def _key(table: str, job: Job) -> str:
+    """What a target set is made from."""
+    sections = [significant(getattr(job.options, name)) for name in ("targets", "fetch")]
+    rows = [vars(video) for video in sorted_targets(table)]
+    # A table that was only touched is read anew: its videos may have changed with it.
+    times = [Path(file).stat().st_mtime_ns for file in files_of(table)]
+    return digest_of(FORMAT, sections, rows, str(Path(target_folder(table)).resolve()), times)
 
-    Raises:
-        JobError: too many of its videos could not be decoded.
-    """
-    videos = sorted(hashed, key=lambda h: h.video.video_id)
-    failures = [h.failure for h in videos if h.failure]
-    if len(failures) > job.options.targets.max_failed_fraction * len(videos):
+
+def _make_set(table: str, folder: SetFolder, job: Job) -> TargetSet:
+    name, engine = target_name(table), Engine(job.runner, job.beam_args, job.options.run.workers)
+    units = plan_units(table)
+    _hash_units(units, folder, job, engine)
+    videos = [list(read_rows(folder.videos(unit.number), TargetVideoRow)) for unit in units]
+    every = [video for unit in videos for video in unit]
+    failures = [video.failure for video in every if video.failure]
+    listed = Path(job.path(VIDEOS, f"{name}.failed"))
+    listed.unlink(missing_ok=True)
+    if failures:
+        lines = (f"{v.video_id}\t{v.failure}\n" for v in every if v.failure)
+        write_text(str(listed), "".join(lines))
+    if len(failures) > job.options.targets.max_failed_fraction * len(every):
         raise JobError(
-            f"target set {name}: {len(failures)} of {len(videos)} videos cannot be read, so a leak "
-            f"of theirs would go unseen; first: {failures[0]}. Mend them or raise "
-            "targets.max_failed_fraction"
+            f"target set {name}: {len(failures)} of {len(every)} videos cannot be read, so a leak "
+            f"of theirs would go unseen; first: {failures[0]}. "
+            f"{listed} lists them; mend them or raise targets.max_failed_fraction"
         )
-    rows = (row for h in videos for row in hash_rows(h))
-    write_rows(job.path(TABLE, f"{name}.parquet"), rows, TargetHashRow)
-    index = TargetIndex.build(
-        TargetVideo(name, h.video.video_id, h.fingerprint) for h in videos if h.fingerprint
+    write_rows(job.path(VIDEOS, f"{name}.parquet"), every, TargetVideoRow)
+    plans = plan_pieces(name, videos)
+    pieces = _write_pieces(plans, folder, engine)
+    write_target_shards(name, every, folder, job)
+    return TargetSet(
+        target=name,
+        hash_fps=job.options.targets.hash_fps,
+        search="multi_index" if any(plan.hashed for plan in plans) else "flat",
+        videos=len(every),
+        failed=len(failures),
+        hashes=sum(video.hashes for video in every),
+        pieces=pieces,
     )
-    with publish(job.path(TABLE, f"{name}.index")) as temporary:
-        index.save(temporary)
-    for subset in sorted({h.video.subset for h in videos if h.video.subset and h.video.label}):
-        _write_shards(name, subset, videos, job)
 
 
-def _write_shards(name: str, subset: str, hashed: list[Hashed], job: Job) -> None:
-    labels = tuple(sorted({h.video.label for h in hashed if h.video.label}))
-    chosen = [h for h in hashed if h.video.subset == subset and h.video.label and h.stored]
-    ids = {label: number for number, label in enumerate(labels)}
-    clips = sorted((digest_of(name, h.video.video_id)[:32], Path(str(h.stored)), h) for h in chosen)
-    folder = job.path(SHARDS, name, subset)
-    entry = write_shard(
-        f"{folder}/shard-00000.tar",
-        ((clip, path.read_bytes(), _target_facts(h, ids)) for clip, path, h in clips),
-    )
-    minutes = round(sum(h.duration_s for h in chosen) / 60, 3)
-    manifest = Manifest(
-        dataset_id=digest_of(name, subset, labels, entry.sha256),
-        split=subset,
-        config_digest=job.config_digest,
-        clips=entry.clips,
-        videos=entry.clips,
-        minutes=minutes,
-        labels=labels,
-        shards=(entry,),
-    )
-    write_manifest(folder, manifest)
+def plan_units(table: str) -> list[TargetUnit]:
+    """Cut a target table into units of work: 16 videos each, or more if there were over 1,024."""
+    count = len(sorted_targets(table))
+    size = max(_UNIT_VIDEOS, -(-count // _MOST_UNITS))
+    name = target_name(table)
+    return [
+        TargetUnit(name, table, number, start, min(start + size, count))
+        for number, start in enumerate(range(0, count, size))
+    ]
 
 
-def _target_facts(hashed: Hashed, label_ids: dict[str, int]) -> dict[str, object]:
-    video = hashed.video
-    return {
-        "label_id": label_ids[video.label],
-        "label": video.label,
-        "video_id": video.video_id,
-        "start_s": 0.0,
-        "end_s": hashed.duration_s,
-        "repeats": 1.0,
-        "uri": video.uri,
-    }
+def _hash_units(units: Sequence[TargetUnit], folder: SetFolder, job: Job, engine: Engine) -> None:
+    """Bring every unit up to date; one that is whole, and of which nothing failed, stays."""
+    todo = [unit for unit in units if not _is_whole(folder.videos(unit.number))]
+
+    def build(pipeline: beam.Pipeline) -> None:
+        _ = (
+            pipeline
+            | "NameUnits" >> beam.Create(todo, reshuffle=False)
+            | "Hash" >> HashTargets(folder, job.options)
+        )
+
+    if todo:
+        with progress.bar("targets", sum(unit.stop - unit.start for unit in todo), "videos"):
+            engine.execute(build)
+
+
+def _is_whole(videos: str) -> bool:
+    if not Path(videos).exists():
+        return False
+    return not any(video.failure for video in read_rows(videos, TargetVideoRow))
+
+
+def _write_pieces(
+    plans: Sequence[PiecePlan], folder: SetFolder, engine: Engine
+) -> tuple[Piece, ...]:
+    def build(pipeline: beam.Pipeline) -> None:
+        _ = (
+            pipeline
+            | "PlanPieces" >> beam.Create(plans, reshuffle=False)
+            | "SpreadPieces" >> beam.Reshuffle()
+            | "WritePiece" >> beam.Map(write_piece, folder)
+        )
+
+    if plans:
+        engine.execute(build)
+    return tuple(describe_piece(plan, folder) for plan in plans)

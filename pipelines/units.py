@@ -5,7 +5,6 @@ what they learn, those of another worker on a cluster do not.
 """
 
 import tarfile
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from dedup.fingerprint import fingerprint_video
 from formats.shards import add_member, open_for_writing
-from formats.storage import publish, sha256_file
+from formats.storage import publish, scratch_folder, sha256_file
 from formats.tables import MatchRow, VideoRow, write_rows
 from formats.video import DecodeError, VideoOptions, normalise
 from pipelines.connections import HttpTrouble, place_of
@@ -28,6 +27,7 @@ from pipelines.fetch_options import FetchOptions
 from pipelines.joins import REJECTED, RETRY_LATER, STORED, FetchedVideo
 from pipelines.scheduler import MAX_UNITS, Lane, Schedule, Seat
 from pipelines.sources import FetchError, fetch_source
+from pipelines.strikes import names_of
 from pipelines.visits import visit_of, visiting
 
 
@@ -92,17 +92,19 @@ class FetchUnits(beam.DoFn):
 
 def fetch_unit(unit: FetchUnit, workplace: Workplace, lane: Lane | None = None) -> Iterator[str]:
     """Fetch one unit and commit it; yield the name of its table, if anything is new."""
+    table = f"{workplace.videos}/{unit.part}.parquet"
+    if Path(table).exists():
+        # The name says what was to be done: an engine tries a bundle again, this unit was its own.
+        yield table
+        return
     note_layers(Path(workplace.videos).parent, workplace.options.sandbox)
-    with tempfile.TemporaryDirectory(prefix="tagreel-") as scratch:
+    with scratch_folder("tagreel-") as scratch:
         videos = fetch_videos(unit.matches, workplace, scratch, lane)
         if unit.before:
             videos = news(unit.before, videos)
             if not videos:
                 return
-        tar = f"{workplace.videos}/{unit.part}.tar"
-        rows = pack_videos(tar, videos)
-        table = f"{workplace.videos}/{unit.part}.parquet"
-        write_rows(table, rows, VideoRow)
+        commit_unit(table, videos)
         yield table
 
 
@@ -129,16 +131,16 @@ def fetch_videos(
 
     def one(number: int, seat: Seat) -> tuple[VideoRow, str]:
         row, stored = matches[number], f"{scratch}/{matches[number].row_key}.mp4"
-        with visiting(replace(visit, pause=seat.pause)):
+        with visiting(replace(visit, pause=seat.pause, moved=seat.moved)):
             video = fetch_video(row, stored, workplace, seat)
         progress.advance()
         return video, stored
 
     def put_off(number: int, trouble: HttpTrouble) -> tuple[VideoRow, str]:
         row = matches[number]
-        video = VideoRow(row.row_key, row.video_id, RETRY_LATER)
+        video = replace(_blank(row), status=RETRY_LATER, tries=0)
         progress.advance()
-        return replace(video, reason=trouble.reason, detail=trouble.detail, tries=0), ""
+        return replace(video, reason=trouble.reason, detail=trouble.detail), ""
 
     schedule = Schedule(visit.hosts, lane or Lane(workplace.options), one, put_off)
     return schedule.run([_place(row.uri) for row in matches])
@@ -148,7 +150,7 @@ def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) ->
     """Download, check and store one video; what went wrong becomes the row's reason."""
     options = workplace.options
     source = f"{stored}.source"
-    blank = VideoRow(row.row_key, row.video_id, REJECTED)
+    blank = _blank(row)
     try:
         fetched = fetch_source(row.uri, source, options=options, folder=workplace.catalog)
     except FetchError as error:
@@ -174,6 +176,13 @@ def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) ->
         Path(source).unlink(missing_ok=True)
 
 
+def _blank(row: MatchRow) -> VideoRow:
+    """A video of which nothing is known but who says that there is one."""
+    _, *others = names_of(row)
+    names = tuple(f"{kind}:{name}" for kind, name in others)
+    return VideoRow(row.row_key, row.video_id, REJECTED, names=names)
+
+
 def video_options(options: FetchOptions) -> VideoOptions:
     """The part of the options that decoding and storing need."""
     return VideoOptions(
@@ -192,13 +201,16 @@ def video_options(options: FetchOptions) -> VideoOptions:
     )
 
 
-def pack_videos(tar_path: str, videos: Sequence[tuple[VideoRow, str]]) -> list[VideoRow]:
-    """Write the stored videos to one tar, atomically; return the rows with their places in it."""
-    with publish(tar_path) as temporary, open(temporary, "wb") as file:
-        tar = open_for_writing(file)
-        rows = [_pack(tar, Path(tar_path).name, row, stored) for row, stored in videos]
-        tar.close()
-    return rows
+def commit_unit(table: str, videos: Sequence[tuple[VideoRow, str]]) -> None:
+    """Write the stored videos to one tar, and then the table that says where in it they lie.
+
+    Both are written in full before the first is renamed: a full disk leaves neither.
+    """
+    tar_path = str(Path(table).with_suffix(".tar"))
+    with publish(table) as listed, publish(tar_path) as packed:
+        with open(packed, "wb") as file, open_for_writing(file) as tar:
+            rows = [_pack(tar, Path(tar_path).name, row, stored) for row, stored in videos]
+        write_rows(listed, rows, VideoRow)
 
 
 def _place(uri: str) -> str | None:
@@ -226,6 +238,7 @@ def _store(row: VideoRow, source: str, stored: str, options: FetchOptions) -> Vi
         status=STORED,
         size_bytes=Path(stored).stat().st_size,
         sha256=sha256_file(stored),
+        packets_sha256=video.packets_sha256,
         duration_s=video.duration_s,
         width=video.width,
         height=video.height,

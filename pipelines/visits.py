@@ -6,7 +6,7 @@ found by the run's name; a download that belongs to no run keeps to the manners 
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -22,6 +22,10 @@ from pipelines.robots import Robots
 _MAX_RUNS = 16
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Visit:
     """One row's way to its hosts."""
@@ -31,6 +35,8 @@ class Visit:
     robots: Robots
     pause: Pause = nullcontext
     """Entered while the row only waits, so that another may go on."""
+    moved: Callable[[], None] = _nothing
+    """Called whenever bytes have come."""
 
     @contextmanager
     def get(

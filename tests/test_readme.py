@@ -43,14 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("user")
     rng = np.random.default_rng(0)
     rows = [["video_id", "uri", "caption", "text"]]
-    for number in range(6):
+    for number in range(7):
         still = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
         frames = (np.roll(still, 2 * shift, axis=1) for shift in range(24))
         encode_frames(str(path / f"{number}.mp4"), frames, fps=12)
         rows.append([f"v{number}", f"{number}.mp4", "#yoga", "#yoga"])
     with open(path / "posts.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows[:6])
-    (path / "kinetics_val.csv").write_text("video_id,uri,label\nt,5.mp4,yoga\n")
+    (path / "kinetics_val.csv").write_text("video_id,uri,label\nt,5.mp4,yoga\nu,6.mp4,yoga\n")
+    (path / "leak.csv").write_text("video_id,uri\nt,0.mp4\n")
     (path / "my_labels.txt").write_text("# mine\nyoga\n")
     (path / "gone.txt").write_text("# asked for\nv1\nuri:2.mp4\nuploader:nobody\n")
     return path
@@ -120,6 +121,42 @@ def test_a_forecast_leaves_what_is_done_and_a_retry_finds_what_came_back(
     assert "5 of 5 videos stored (100.0 %)" in said and "clip                     5" in said
     (line,) = (line for line in said.splitlines() if line.startswith("match "))
     assert "done before" in line
+
+
+@pytest.mark.slow
+def test_a_removal_is_judged_and_the_report_says_so(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    judging = [command for command in COMMANDS if re.search("make (audit|report)", command)]
+    draw, measure, report = judging
+    here = (*virtual_environment, "OUT=out/judged")
+    build = "make dataset CATALOG=posts.csv TARGETS=leak.csv SET=label.min_videos=4"
+    assert "duplicate                1" in run(build, folder, *here)
+    assert "1 of 1 removals drawn" in run(draw, folder, *here)
+    pairs = (folder / "out" / "judged" / "audit" / "pairs.csv").read_text()
+    (pair,) = (row["pair"] for row in csv.DictReader(pairs.splitlines()))
+    (folder / "verdicts.csv").write_text(f"pair,verdict\n{pair},same\n")
+    assert "1 of 1 judged right, precision 100.0 %" in run(measure, folder, *here)
+    run(report, folder, *here)
+    for name in ("report/index.html", "DATASET_CARD.md"):
+        assert "precision 100.0 %" in (folder / "out" / "judged" / name).read_text()
+
+
+@pytest.mark.slow
+def test_recall_on_edited_targets_is_measured_and_the_report_says_so(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    (measure,) = (command for command in COMMANDS if "make dedup-eval" in command)
+    here = (*virtual_environment, "OUT=out/measured")
+    build = "make dataset CATALOG=posts.csv TARGETS=kinetics_val.csv SET=label.min_videos=4"
+    run(build, folder, *here)
+    said = run(measure, folder, *here)
+    assert "2 of 2 target videos were edited in 37 ways" in said
+    assert "Of 5 stored source videos 0 are like a target" in said
+    run("make report", folder, *here)
+    for name in ("report/index.html", "DATASET_CARD.md"):
+        told = (folder / "out" / "measured" / name).read_text()
+        assert "2 of 2 target videos were edited in 37 ways" in told
 
 
 @pytest.mark.slow

@@ -25,6 +25,23 @@ def test_bars_on_all_four_sides_are_cut_off():
     assert solid_box(frames) == Box(16 / 128, 112 / 128, 32 / 128, 96 / 128)
 
 
+def test_bars_in_bars_of_another_colour_are_cut_off_whichever_way_round_they_lie():
+    frames = noise()
+    frames[:, :, :39] = frames[:, :, -39:] = 255
+    frames[:, :15] = frames[:, -15:] = 0
+    picture = Box(16 / 128, 112 / 128, 40 / 128, 88 / 128)
+    assert solid_box(frames) == picture
+    assert solid_box(frames.transpose(0, 2, 1)) == Box(*picture[2:], *picture[:2])
+    frames[:, :, :10] = frames[:, :, -10:] = 0
+    assert solid_box(frames) == picture
+
+
+def test_bars_inside_a_cut_out_piece_are_cut_off():
+    frames = noise()
+    frames[:, :, :10] = 0
+    assert solid_box(frames[:, :64, :100]) == Box(0.0, 1.0, 11 / 100, 1.0)
+
+
 def test_compression_noise_does_not_hide_a_bar_and_brighter_noise_does():
     frames = noise()
     frames[:, :31] = np.random.default_rng(4).integers(20, 34, (4, 31, SIDE))

@@ -10,6 +10,7 @@ from dedup.hashing import (
     hash_frames,
     is_textured,
     mirrored,
+    mirrored_codes,
     quarter_turned,
     to_codes,
     upside_down,
@@ -73,6 +74,15 @@ def test_upside_down_codes_are_near_those_of_flipped_frames_and_turn_back():
     assert far.mean() < 16
     assert far.max() < 40
     assert np.array_equal(upside_down(upside_down(codes)), codes)
+
+
+def test_mirrored_codes_are_near_those_of_mirrored_frames_and_turn_back():
+    frames = landscapes(100, 64)
+    codes = hash_frames(frames)
+    far = differing_bits(mirrored_codes(codes), hash_frames(frames[:, :, ::-1]))
+    assert far.mean() < 16
+    assert far.max() < 40
+    assert np.array_equal(mirrored_codes(mirrored_codes(codes)), codes)
 
 
 def test_a_box_hashes_like_the_frame_that_holds_nothing_else():

@@ -1,4 +1,3 @@
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -6,7 +5,9 @@ import numpy as np
 import pytest
 
 from dedup.fingerprint import Fingerprint
-from dedup.index import IndexFileError, TargetIndex, TargetVideo
+from dedup.index import TargetIndex, TargetVideo, open_index
+from dedup.index_file import IndexFileError, write_index_file
+from dedup.multi_index import build_table
 
 
 def random_codes(count: int, *, rng_seed: int = 0) -> np.ndarray:
@@ -116,51 +117,122 @@ def test_threads_share_one_index():
     assert all([part.tolist() for part in hits] == alone for hits in together)
 
 
-def test_a_cut_short_or_altered_file_is_refused(tmp_path: Path):
-    path = tmp_path / "index"
-    small_index().save(str(path))
-    whole = path.read_bytes()
-    for cut in (0, 10, 60, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:cut])
-        with pytest.raises(IndexFileError, match="not a target index|cut short or altered"):
-            TargetIndex.load(str(path))
-    for place in range(0, len(whole), 97):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(IndexFileError, match="not a target index|cut short or altered"):
-            TargetIndex.load(str(path))
+def many_videos(count: int) -> list[TargetVideo]:
+    """Videos whose frames follow each other in small steps, two of them of one picture."""
+    rng = np.random.default_rng(0)
+    videos = []
+    for number in range(count):
+        picture = random_codes(1, rng_seed=number // 2)
+        steps = np.packbits(rng.random((12, 256)) < 0.03, axis=1)
+        videos.append(TargetVideo("t", f"v{number:02d}", fingerprint(picture ^ steps)))
+    return videos
 
 
-def test_a_missing_file_and_one_of_another_kind_are_refused(tmp_path: Path):
+def near(videos: list[TargetVideo], bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of sources that each show one of the videos, and which source each is of."""
+    rng = np.random.default_rng(3)
+    noise = np.argsort(rng.random((len(videos) * 12, 256)), axis=1) < bits
+    codes = np.concatenate([video.fingerprint.codes for video in videos])
+    return codes ^ np.packbits(noise, axis=1), np.arange(len(videos)).repeat(12)
+
+
+def test_a_hashed_index_finds_every_hit_of_the_videos_that_share_a_word():
+    videos = many_videos(20)
+    exact, hashed = (TargetIndex.build(videos, hashed=flag) for flag in (False, True))
+    codes, sources = near(videos, 30)
+    hits = hashed.search(codes, 72, sources)
+    assert len(hits.row) > len(codes)
+    for wanted, got in zip(exact.search(codes, 72, sources), hits, strict=True):
+        assert np.array_equal(wanted, got)
+
+
+def test_a_hashed_index_loses_whole_videos_but_no_hits_of_those_it_finds():
+    videos = many_videos(60)
+    exact, hashed = (TargetIndex.build(videos, hashed=flag) for flag in (False, True))
+    codes, sources = near(videos, 66)
+    every, found = exact.search(codes, 72, sources), hashed.search(codes, 72, sources)
+    pairs = [sources[h.query] * 60 + exact.rows.owner[h.row] for h in (every, found)]
+    assert 0 < len(np.unique(pairs[1])) < len(np.unique(pairs[0]))
+    kept = np.isin(pairs[0], pairs[1])
+    for wanted, got in zip(every, found, strict=True):
+        assert np.array_equal(wanted[kept], got)
+
+
+def test_what_a_hashed_index_finds_does_not_depend_on_what_is_searched_or_indexed_together():
+    videos = many_videos(40)
+    codes, sources = near(videos, 60)
+    whole = TargetIndex.build(videos, hashed=True)
+    together = whole.search(codes, 72, sources)
+    names = [whole.rows.videos[owner] for owner in whole.rows.owner[together.row]]
+    wanted = set(zip(together.query.tolist(), names, together.distance.tolist(), strict=True))
+    alone = set()
+    for piece in (videos[:13], videos[13:]):
+        index = TargetIndex.build(piece, hashed=True)
+        for source in range(40):
+            hits = index.search(codes[sources == source], 72)
+            for query, row, distance in zip(*(part.tolist() for part in hits), strict=True):
+                name = index.rows.videos[index.rows.owner[row]]
+                alone.add((query + 12 * source, name, distance))
+    assert wanted
+    assert alone == wanted
+
+
+def test_a_hashed_index_is_saved_and_loaded_with_its_tables(tmp_path: Path):
+    videos = many_videos(6)
+    for name in ("a", "b"):
+        TargetIndex.build(videos, hashed=True).save(str(tmp_path / name))
+        videos.reverse()
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded = TargetIndex.load(str(tmp_path / "a"))
+    codes, sources = near(videos[::-1], 30)
+    wanted = TargetIndex.build(videos, hashed=True).search(codes, 72, sources)
+    got = loaded.search(codes, 72, sources)
+    assert len(got.row) > 0
+    assert all(np.array_equal(a, b) for a, b in zip(wanted, got, strict=True))
+    assert not loaded.rows.codes.flags.writeable
+
+
+def test_an_index_is_opened_once_as_long_as_its_file_stays(tmp_path: Path):
+    path = str(tmp_path / "index")
+    small_index().save(path)
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(open_index, [path] * 8))
+    assert len({id(index) for index in opened}) == 1
+    (tmp_path / "other").write_bytes((tmp_path / "index").read_bytes())
+    (tmp_path / "other").replace(path)
+    assert open_index(path) is not opened[0]
     with pytest.raises(IndexFileError, match="cannot be read as a target index"):
-        TargetIndex.load(str(tmp_path / "missing"))
-    np.savez(tmp_path / "other.npz", codes=random_codes(2))
-    with pytest.raises(IndexFileError, match="not a target index"):
-        TargetIndex.load(str(tmp_path / "other.npz"))
+        open_index(str(tmp_path / "missing"))
 
 
 def test_a_file_with_a_right_checksum_over_wrong_contents_is_refused(tmp_path: Path):
-    path = tmp_path / "index"
-    names = np.frombuffer(b'{"videos": [["t", "v"]], "variants": ["full"]}', np.uint8)
-    good = {
-        "names": names,
+    path = str(tmp_path / "index")
+    names = {"videos": [["t", "v"]], "variants": ["full"]}
+    arrays = {
         "codes": random_codes(2),
         "owner": np.zeros(2, np.int32),
         "second": np.zeros(2, np.float32),
         "variant": np.zeros(2, np.int16),
     }
+    table = build_table(arrays["codes"], 0)
+    tables = {f"{name}{n}": part for n in range(10) for name, part in table._asdict().items()}
     for wrong in (
         {"owner": np.ones(2, np.int32)},
+        {"owner": np.array([1, 0], np.int32)},
         {"variant": np.full(2, -1, np.int16)},
         {"second": np.zeros(3, np.float32)},
-        {"codes": random_codes(2).astype(np.int64)},
-        {"names": names[:-1]},
-        {"names": np.frombuffer(b"[]", np.uint8)},
-        {"owner": np.array([None, None])},
+        {"codes": random_codes(2).astype(np.int32)},
+        {"codes": random_codes(2)[:, :31]},
+        {"rows0": np.zeros(2, np.uint32)},
+        tables | {"rows7": np.full(2, 9, np.uint32)},
+        tables | {"starts3": table.starts[:-1]},
     ):
-        with path.open("wb") as file:
-            np.savez(file, **(good | wrong))
-        body = path.read_bytes()
-        digest = hashlib.sha256(body).hexdigest().encode()
-        path.write_bytes(b"tagreel target index 1 " + digest + b"\n" + body)
+        write_index_file(path, names, (arrays | wrong).items())
         with pytest.raises(IndexFileError, match="cannot be read as a target index"):
-            TargetIndex.load(str(path))
+            TargetIndex.load(path)
+    for facts in ({}, {"videos": [], "variants": []}, {"videos": [1], "variants": ["full"]}):
+        write_index_file(path, facts, arrays.items())
+        with pytest.raises(IndexFileError, match="cannot be read as a target index"):
+            TargetIndex.load(path)
+    write_index_file(path, names, (arrays | tables).items())
+    assert len(TargetIndex.load(path)) == 2

@@ -4,7 +4,8 @@ from PIL import Image
 
 from dedup.fingerprint import Fingerprint, fingerprint_target, fingerprint_video
 from dedup.index import TargetIndex, TargetVideo
-from dedup.matching import PROFILES, Duplicate, Profile, count_decoy_hits, find_duplicates
+from dedup.matching import Duplicate, as_decoy, find_all, find_duplicates
+from dedup.profiles import PROFILES, Profile
 
 AGGRESSIVE = PROFILES["aggressive"]
 
@@ -236,8 +237,8 @@ def test_a_video_upside_down_is_a_decoy_hit_of_its_flipped_target_alone():
         )
         for f in (frames, frames[:, ::-1])
     )
-    assert count_decoy_hits([shown, shown], upright, AGGRESSIVE) == 0
-    assert count_decoy_hits([shown, shown], upside_down, AGGRESSIVE) == 2
+    assert not find_duplicates(as_decoy(shown), upright, AGGRESSIVE)
+    assert find_duplicates(as_decoy(shown), upside_down, AGGRESSIVE)
 
 
 @pytest.mark.parametrize("numbers", [(41, 40, 72, 24), (40, 64, 257, 24), (-1, 64, 72, 24)])
@@ -249,3 +250,40 @@ def test_a_profile_whose_distances_do_not_rise_is_refused(numbers):
 def test_a_profile_with_an_impossible_apart_is_refused():
     with pytest.raises(ValueError, match="apart must be"):
         Profile(40, 64, 72, apart=257)
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_many_videos_at_a_time_are_found_as_each_by_itself(hashed: bool):
+    targets = [random_codes(6, rng_seed=number) for number in range(5)]
+    seconds = np.arange(6, dtype=np.float32)
+    index = TargetIndex.build(
+        [
+            TargetVideo("t", f"v{n}", Fingerprint(codes, seconds, ("full",) * 6))
+            for n, codes in enumerate(targets)
+        ],
+        hashed=hashed,
+    )
+    shown = [
+        source([flipped(code, 20 + number % 20) for code in targets[number % 5][: number % 7]])
+        if number % 7
+        else Fingerprint(random_codes(0), np.empty(0, np.float32), ())
+        for number in range(300)
+    ]
+    alone = [find_duplicates(one, index, AGGRESSIVE) for one in shown]
+    assert [bool(found) for found in alone] == [number % 7 > 0 for number in range(300)]
+    assert list(find_all(shown, index, AGGRESSIVE)) == alone
+    assert list(find_all([], index, AGGRESSIVE)) == []
+
+
+@pytest.mark.parametrize(
+    ("matched", "apart", "others", "in_passing"),
+    [(1, 0, 2, True), (2, 8, 3, True), (2, 24, 3, False), (2, 8, 2, False), (1, 0, 0, False)],
+)
+def test_one_picture_among_others_gives_a_video_away_in_passing(
+    matched: int, apart: int, others: int, in_passing: bool
+):
+    code = random_codes(1)[0]
+    codes = [flipped(code, n * apart) for n in range(matched)] + [*random_codes(others, rng_seed=1)]
+    (found,) = find_duplicates(source(codes), index_of(code[None]), AGGRESSIVE)
+    assert (found.matched_frames, found.frames_needed) == (matched, 1)
+    assert found.in_passing == in_passing

@@ -9,7 +9,8 @@ import pytest
 
 from dedup.fingerprint import fingerprint_target, fingerprint_video
 from dedup.index import TargetIndex, TargetVideo
-from dedup.matching import PROFILES, find_duplicates
+from dedup.matching import find_duplicates
+from dedup.profiles import PROFILES
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from dedup.hashing import Box, dct_coefficients, hash_frames, to_codes
-from dedup.variants import source_boxes, target_boxes, target_coefficients, tilt
+from dedup.insets import inset_boxes
+from dedup.variants import inset_box, source_boxes, target_boxes, target_coefficients, tilt
 
 
 def picture(side: int = 128) -> np.ndarray:
@@ -37,6 +38,42 @@ def test_a_source_with_bars_has_a_version_without_them():
     }
 
 
+def test_a_picture_in_the_picture_is_a_version_with_its_place_in_its_name():
+    frames = np.random.default_rng(2).integers(110, 146, (8, 128, 128), dtype=np.uint8)
+    frames[:, 33:97, 64:] = np.arange(0, 80, 10, dtype=np.uint8)[:, None, None]
+    boxes = source_boxes(frames, 16 / 9)
+    assert boxes["inset26-75,50-100"] == Box(33 / 128, 0.75, 0.5, 1.0)
+    assert inset_box("inset26-75,50-100") == (0.26, 0.75, 0.5, 1.0)
+
+
+def test_an_inset_is_taken_without_its_bars():
+    frames = np.random.default_rng(2).integers(110, 146, (8, 128, 128), dtype=np.uint8)
+    frames[:, 33:53, 64:] = 200
+    frames[:, 53:97, 64:] = np.arange(0, 80, 10, dtype=np.uint8)[:, None, None]
+    assert any(box.top == 33 / 128 for box in inset_boxes(frames))
+    boxes = source_boxes(frames, 16 / 9)
+    assert boxes["inset42-75,50-100"] == Box(54 / 128, 0.75, 0.5, 1.0)
+    assert all(box.top != 33 / 128 for box in boxes.values())
+
+
+def test_an_inset_that_is_the_frame_without_its_bars_is_no_version_of_its_own():
+    frames = np.random.default_rng(2).integers(60, 256, (8, 128, 128), dtype=np.uint8)
+    frames[:, :31] = 0
+    assert inset_boxes(frames) == (Box(31 / 128, 1.0, 0.0, 1.0),)
+    assert source_boxes(frames, 16 / 9).keys() == {"raw", "stripped"}
+
+
+def test_a_target_with_bars_is_also_cropped_with_its_bars_and_then_without_them():
+    frames = picture()
+    frames[:, :15] = frames[:, -15:] = 0
+    boxes = target_boxes(frames, 4 / 3)
+    assert boxes["full"] == Box(0.125, 0.875, 0.0, 1.0)
+    assert rounded(boxes)["barred-crop85"] == (0.125, 0.875, 0.075, 0.925)
+    assert rounded(boxes)["barred-crop70"] == (0.15, 0.85, 0.15, 0.85)
+    assert rounded(boxes)["barred-topleft"] == (0.125, 0.8, 0.0, 0.8)
+    assert not any(name.startswith("barred-") for name in target_boxes(picture(), 4 / 3))
+
+
 def test_the_crops_of_a_wide_target():
     assert rounded(target_boxes(picture(), 16 / 9)) == {
         "full": (0.0, 1.0, 0.0, 1.0),
@@ -44,13 +81,26 @@ def test_the_crops_of_a_wide_target():
         "crop85": (0.075, 0.925, 0.075, 0.925),
         "crop77": (0.115, 0.885, 0.115, 0.885),
         "crop70": (0.15, 0.85, 0.15, 0.85),
+        "crop64": (0.18, 0.82, 0.18, 0.82),
         "square": (0.0, 1.0, 0.2188, 0.7812),
         "4:5": (0.0, 1.0, 0.275, 0.725),
         "9:16": (0.0, 1.0, 0.3418, 0.6582),
         "topleft": (0.0, 0.8, 0.0, 0.8),
+        "top": (0.0, 0.8, 0.1, 0.9),
         "topright": (0.0, 0.8, 0.2, 1.0),
+        "left": (0.1, 0.9, 0.0, 0.8),
+        "right": (0.1, 0.9, 0.2, 1.0),
         "bottomleft": (0.2, 1.0, 0.0, 0.8),
+        "bottom": (0.2, 1.0, 0.1, 0.9),
         "bottomright": (0.2, 1.0, 0.2, 1.0),
+        "topleft87": (0.0, 0.87, 0.0, 0.87),
+        "top87": (0.0, 0.87, 0.065, 0.935),
+        "topright87": (0.0, 0.87, 0.13, 1.0),
+        "left87": (0.065, 0.935, 0.0, 0.87),
+        "right87": (0.065, 0.935, 0.13, 1.0),
+        "bottomleft87": (0.13, 1.0, 0.0, 0.87),
+        "bottom87": (0.13, 1.0, 0.065, 0.935),
+        "bottomright87": (0.13, 1.0, 0.13, 1.0),
     }
 
 
@@ -85,7 +135,7 @@ def test_every_variant_comes_plain_and_mirrored():
     plain = [name for name in names if not name.endswith("+mirror")]
     assert names == [each for name in plain for each in (name, name + "+mirror")]
     assert plain[-4:] == ["rot90", "rot270", "rot+5", "rot-5"]
-    assert len(names) == 32
+    assert len(names) == 58
 
 
 def test_a_square_picture_tilted_by_90_degrees_is_turned_clockwise():

@@ -40,6 +40,15 @@ def test_sound_alone_is_no_video(tmp_path):
     assert reason(tmp_path / "sound.mp4") == Reason.NOT_VIDEO
 
 
+@pytest.mark.parametrize("suffix", [".m4a", ".mp3"])
+def test_sound_with_a_cover_is_no_video(tmp_path, suffix):
+    lavfi(tmp_path / "cover.jpg", "testsrc=s=64x64", "-frames:v", 1)
+    sound = ("-i", tmp_path / "cover.jpg", "-map", 0, "-map", 1)
+    cover = ("-c:v", "mjpeg", "-disposition:v", "attached_pic")
+    source = lavfi(tmp_path / f"song{suffix}", "sine=d=2", *sound, *cover)
+    assert reason(source) == Reason.NOT_VIDEO
+
+
 def test_a_picture_named_like_a_video(tmp_path):
     lavfi(tmp_path / "picture.jpg", "testsrc=s=64x64", "-frames:v", 1)
     assert reason((tmp_path / "picture.jpg").rename(tmp_path / "p.mp4")) == Reason.NOT_VIDEO
@@ -62,6 +71,13 @@ def test_a_file_cut_before_its_index_is_damaged(tmp_path):
     content = (tmp_path / "source.mp4").read_bytes()
     (tmp_path / "source.mp4").write_bytes(content[: len(content) // 2])
     assert reason(tmp_path / "source.mp4") == Reason.DAMAGED
+
+
+def test_a_file_cut_in_its_first_kilobyte_is_damaged(tmp_path):
+    lavfi(tmp_path / "source.mkv", "testsrc2=s=128x96:r=25:d=1", "-c:v", "libx264")
+    content = (tmp_path / "source.mkv").read_bytes()
+    (tmp_path / "source.mkv").write_bytes(content[:450])
+    assert reason(tmp_path / "source.mkv") == Reason.DAMAGED
 
 
 def test_a_hole_in_the_middle_is_damage(bar_mp4, tmp_path):
@@ -137,6 +153,7 @@ def test_a_list_of_neighbours_is_no_video(bar_mp4, tmp_path, name):
         ("exit 9", Reason.DECODER_CRASHED),
         ("echo '[error] Cannot allocate memory' >&2; exit 1", Reason.DECODER_MEMORY),
         ("$real \"$@\"; echo '[h264 @ 0x1] [error] concealing' >&2", Reason.DAMAGED),
+        ("$real \"$@\"; yes '[warning] dubious' | head -n 20000 >&2", Reason.DAMAGED),
         ('$real "$@"; rm stored.mp4; : > stored.mp4', Reason.DAMAGED),
         ('$real "$@"; echo more', Reason.DECODER_CRASHED),
     ],

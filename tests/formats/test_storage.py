@@ -1,9 +1,19 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from formats.storage import StorageError, publish, remove_leftovers, sha256_file, write_text
+from formats.storage import (
+    StorageError,
+    is_refusal,
+    publish,
+    refused,
+    remove_leftovers,
+    scratch_folder,
+    sha256_file,
+    write_text,
+)
 
 
 def die_halfway(path: str) -> None:
@@ -29,6 +39,55 @@ def test_a_directory_in_the_way_is_an_error_that_names_it(tmp_path: Path) -> Non
     with pytest.raises(StorageError, match="taken: cannot be written"):
         write_text(str(tmp_path / "taken"), "x")
     assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_file_where_a_folder_should_be_is_an_error_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(StorageError) as caught:
+        write_text(str(tmp_path / "taken" / "inside" / "file"), "x")
+    assert str(caught.value) == (
+        f"{tmp_path}/taken/inside/file: cannot be written: {tmp_path}/taken is not a directory; "
+        "move what stands in the way, then run the same command again"
+    )
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_refusal_says_why_and_what_to_do_whatever_words_it_came_with() -> None:
+    worded = OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space")
+    assert str(refused("/x", worded)) == (
+        "/x: cannot be written: No space left on device; make room there, then run the same "
+        "command again"
+    )
+    assert is_refusal(worded) and not is_refusal(FileNotFoundError(errno.ENOENT, "gone"))
+    assert str(refused("/x", OSError("odd"), "read")) == "/x: cannot be read: odd"
+
+
+def test_a_scratch_folder_is_gone_after_the_block_and_a_full_one_is_said_to_be(
+    tmp_path: Path,
+) -> None:
+    with scratch_folder(".x-", str(tmp_path)) as folder:
+        assert Path(folder).parent == tmp_path
+        Path(folder, "file").write_text("x")
+    with pytest.raises(StorageError, match=f"{tmp_path}: cannot be written: No space"):
+        fill(tmp_path)
+    with pytest.raises(FileNotFoundError), scratch_folder(".x-", str(tmp_path)) as folder:
+        Path(folder, "nothing").read_text()
+    assert os.listdir(tmp_path) == []
+
+
+def fill(folder: Path) -> None:
+    with scratch_folder(".x-", str(folder)), open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+
+
+def test_a_scratch_folder_that_a_killed_process_left_is_a_leftover(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    with scratch_folder(".x-", str(tmp_path / "deep")) as folder:
+        Path(folder, "file").write_text("x")
+        remove_leftovers(str(tmp_path))
+        assert Path(folder).exists()
+        remove_leftovers(str(tmp_path), below=True)
+        assert not Path(folder).exists()
 
 
 def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path) -> None:

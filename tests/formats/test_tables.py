@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from formats.tables import (
     VideoRow,
     change_rows,
     count_rows,
+    count_values,
     read_rows,
     schema_of,
     write_rows,
@@ -31,6 +33,16 @@ def test_rows_come_back_equal_lists_as_tuples_and_nulls_as_none(tmp_path: Path) 
     assert write_rows(path, [VIDEO], VideoRow) == 1
     assert list(read_rows(path, VideoRow)) == [VIDEO]
     assert count_rows(path) == 1
+
+
+def test_values_in_lists_are_counted_over_row_groups_an_empty_list_as_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "videos.parquet")
+    rows = [replace(VIDEO, fingerprint=(b"x",) * hashes) for hashes in range(3)]
+    write_rows(path, (rows[number % 3] for number in range(70_000)), VideoRow)
+    assert count_values(path, "fingerprint") == 70_000 + 23_333
+    assert count_values(path, "hashtags") == 0
+    with pytest.raises(TableError, match="cannot be read as Parquet"):
+        count_values(str(tmp_path / "none.parquet"), "fingerprint")
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

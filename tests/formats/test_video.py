@@ -156,6 +156,12 @@ def test_a_late_first_frame_counts_as_second_zero(tmp_path):
     assert stored.seconds_T[0] == 0.0
 
 
+def test_a_matroska_file_that_begins_late_is_whole(bar_mp4, tmp_path):
+    ffmpeg("-itsoffset", 5, "-i", bar_mp4, "-c", "copy", tmp_path / "late.mkv")
+    stored = normalise(str(tmp_path / "late.mkv"), str(tmp_path / "stored.mp4"), OPTIONS)
+    assert (stored.duration_s, stored.frames) == (3.0, 75)
+
+
 def test_beyond_a_minute_gray_frames_come_once_a_second(tmp_path):
     source = lavfi(tmp_path / "long.mp4", "testsrc=s=64x64:r=5:d=64")
     gray_THW, seconds_T, *size = decode_gray(source, OPTIONS)

@@ -23,7 +23,7 @@ Answer = Callable[[BaseHTTPRequestHandler, int], None]
 class Server:
     """A loopback server; `answer(handler, n)` answers the nth request, counted from 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.times: list[float] = []
         self.answer: Answer = lambda handler, _: whole(handler)
@@ -47,9 +47,9 @@ class Server:
             def handle_error(self, *_: object) -> None:
                 pass  # Clients hang up in the middle here.
 
-        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.http = Quiet((address, 0), Handler)
         self.port = self.http.server_address[1]
-        self.uri = f"http://127.0.0.1:{self.port}/video.mp4"
+        self.uri = f"http://{address}:{self.port}/video.mp4"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from formats.tables import (
     LabelRow,
     LedgerRow,
     MatchRow,
-    TargetHashRow,
+    TargetVideoRow,
     VideoRow,
     write_rows,
 )
@@ -35,6 +35,7 @@ from labelspace.space import LabelSpace
 from pipelines.label_manifest import MANIFEST, write_space_manifest
 from pipelines.options import Options
 from pipelines.run import STAGES, StageRecord
+from pipelines.target_files import record_folder
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Post:
     hashtags: tuple[str, ...] = ("tag",)
     target: str = "benchmark"
     min_distance: int = 12
+    variant: str = "full+mirror"
 
     @property
     def uri(self) -> str:
@@ -143,7 +145,8 @@ def _write_manifest(out: Path, posts: list[Post], rows: list[LabelRow]) -> None:
     space = LabelSpace(tuple(r.label for r in rows), tuple(r.videos for r in rows), dropped)
     assigned = {row.label: row.assigned for row in rows}
     tools = {"nltk": "3.9", "pyarrow": "23"}
-    write_space_manifest(assigned, space, str(out / MANIFEST), {"tools": tools})
+    facts = {"tools": tools, "seed_set": "kinetics"}
+    write_space_manifest(assigned, space, str(out / MANIFEST), facts)
 
 
 def _match(post: Post) -> MatchRow:
@@ -180,20 +183,19 @@ def _write_videos(out: Path, posts: list[Post]) -> None:
 def _write_duplicates(out: Path, posts: list[Post]) -> dict[tuple[str, str], str]:
     rows, paths = [], {}
     (out.parent / "target_videos").mkdir(exist_ok=True)
-    hashes: dict[str, list[TargetHashRow]] = {}
+    videos: dict[str, list[TargetVideoRow]] = {}
     for post in posts:
         target_id = f"target of {post.video_id}"
         path = out.parent / "target_videos" / f"{post.row_key}.mp4"
         encode_video(path, post.video_id, post.seconds)
         paths[post.target, target_id] = str(path)
         evidence = (post.row_key, post.video_id, post.target, target_id, 2, 0.25)
-        rows.append(DuplicateRow(*evidence, post.min_distance, "mirror", 0.5, 0.25))
-        hashes.setdefault(post.target, []).append(
-            TargetHashRow(target_id, None, 0.25, "raw", bytes(32))
-        )
+        rows.append(DuplicateRow(*evidence, post.min_distance, post.variant, 0.5, 0.25, "raw", 1))
+        videos.setdefault(post.target, []).append(TargetVideoRow(target_id, path.name))
     _write(out, "duplicates", rows, DuplicateRow)
-    for name, target_rows in hashes.items():
-        write_rows(str(out / "targets" / f"{name}.parquet"), target_rows, TargetHashRow)
+    for name, video_rows in videos.items():
+        write_rows(str(out / "target_videos" / f"{name}.parquet"), video_rows, TargetVideoRow)
+        record_folder(name, str(out.parent / "target_videos" / f"{name}.csv"), out)
     return paths
 
 
@@ -225,7 +227,9 @@ def _write_records(out: Path, posts: list[Post]) -> None:
     ledger = [LedgerRow(p.row_key, p.video_id, p.fate, p.reason, _stage(p)) for p in posts]
     write_rows(str(out / "ledger.parquet"), ledger, LedgerRow)
     counts = {"catalog_rows": len(posts) + sum(UNMATCHED.values()), "matched": len(posts)}
+    compared = {"compared": sum(post.fate in STORED for post in posts), "decoy_hits": 1}
+    found_by = {"match": {**counts, **UNMATCHED}, "deduplicate": compared}
     for number, stage in enumerate(STAGES):
-        found = {**counts, **UNMATCHED} if stage == "match" else {}
+        found = found_by.get(stage, {})
         record = StageRecord(stage, "key", "digest", 0.5 + number, 1000 * number, found, {}, "r")
         write_text(str(out / "stages" / f"{stage}.json"), json.dumps(asdict(record)))

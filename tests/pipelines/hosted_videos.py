@@ -20,9 +20,9 @@ from tests.pipelines.faulty_server import Server, send, whole
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 
-def small_video(folder: Path) -> bytes:
-    """A second and a half of a moving picture."""
-    still = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+def small_video(folder: Path, seed: int = 0) -> bytes:
+    """A second and a half of a moving picture, another for each seed."""
+    still = np.random.default_rng(seed).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     path = folder / "small.mp4"
     encode_frames(str(path), (np.roll(still, shift, axis=1) for shift in range(15)), fps=10)
     return path.read_bytes()

@@ -2,7 +2,9 @@
 
 import csv
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,24 @@ SETTINGS = (
     "shard.clips_per_shard=3 fetch.videos_per_part=4 fetch.max_failed_fraction=0.9 run.workers=2 "
     "deduplicate.max_duplicate_fraction=0.9 fetch.max_host_failed_fraction=1"
 )
+
+
+# Crashes at the n-th rename or deletion; says how many there were if it gets that far.
+CRASH = """
+import os, sys
+from pipelines.__main__ import main
+count = 0
+def on_event(event, _):
+    global count
+    if event in ("os.rename", "os.remove", "os.rmdir"):
+        count += 1
+        if count == int(sys.argv[1]):
+            os._exit(137)
+sys.addaudithook(on_event)
+code = main(sys.argv[2:])
+print(count, file=sys.stderr)
+sys.exit(code)
+"""
 
 
 def write_world(folder: Path) -> None:
@@ -70,6 +90,18 @@ def build(world: Path, out: Path, *more: str, catalog: str = "catalog.csv") -> i
             *("--targets", str(world / "bench.csv"), "--out", str(out)),
             *("--set", " ".join([SETTINGS, *more])),
         ]
+    )
+
+
+def crash_at(number: int, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that dies at its n-th rename or deletion; 0: at none."""
+    return subprocess.run(
+        [sys.executable, "-c", CRASH, str(number), *words],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 

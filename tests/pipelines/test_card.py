@@ -102,7 +102,7 @@ def test_without_a_target_the_card_warns(tmp_path):
     out = tmp_path / "out"
     write_finished(out, POSTS[:3])
     write_card(str(out), summarise(str(out)))
-    assert "**nothing was removed**" in (out / "DATASET_CARD.md").read_text()
+    assert "**no overlap was removed**" in (out / "DATASET_CARD.md").read_text()
 
 
 def test_options_that_differ_are_listed_and_no_folder_of_the_builder_s(out, sections):

@@ -16,7 +16,7 @@ from pipelines.options import Options, RunOptions
 from pipelines.run import Job, JobError
 from pipelines.units import Workplace, fetch_unit
 from tests.pipelines.faulty_server import running_server, send
-from tests.pipelines.hosted_videos import tables_of
+from tests.pipelines.hosted_videos import behave, gives, hosted_job, small_video, tables_of
 
 NAMES = ("good0.mp4", "good1.mp4", "page.mp4", "none.mp4")
 
@@ -99,11 +99,27 @@ def test_a_unit_fetched_twice_leaves_the_same_bytes(catalog: Path, tmp_path: Pat
     place = Workplace(job.path("videos"), str(catalog), job.options.fetch)
     (tmp_path / "videos").mkdir()
     unit = next(plan_units(0, tables_of(job), job.options.fetch))
-    found = []
+    table, found = f"{place.videos}/{unit.part}.parquet", []
     for _ in range(2):
-        assert list(fetch_unit(unit, place)) == [f"{place.videos}/{unit.part}.parquet"]
+        Path(table).unlink(missing_ok=True)
+        assert list(fetch_unit(unit, place)) == [table]
         found.append({p.name: p.read_bytes() for p in tmp_path.glob("videos/*")})
     assert found[0] == found[1]
+
+
+def test_a_unit_that_an_earlier_try_of_its_bundle_committed_is_not_fetched_again(
+    tmp_path: Path,
+) -> None:
+    with running_server() as server:
+        behave(server, {"a.test": gives(small_video(tmp_path))})
+        job = hosted_job(tmp_path, server, {"a.test": 3})
+        place = Workplace(job.path("videos"), None, job.options.fetch)
+        (unit,) = plan_units(0, tables_of(job), job.options.fetch)
+        first = list(fetch_unit(unit, place))
+        before = Path(first[0]).stat().st_mtime_ns
+        assert list(fetch_unit(unit, place)) == first
+        assert len(server.requests) == 3
+        assert Path(first[0]).stat().st_mtime_ns == before
 
 
 def test_a_busy_server_is_tried_again_by_the_next_run_and_leaves_no_part_if_still_busy(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from formats.tables import TargetHashRow, write_rows
+from formats.tables import TargetVideoRow, write_rows
 from pipelines.card import write_card
 from pipelines.label_card import describe_covered, describe_space
 from pipelines.label_manifest import read_space_facts
@@ -30,12 +30,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "mine": ("tai chi", "pushing up", "push:door", "swim", "!", None, "swim"),
         "plain": (None,),
     }.items():
-        rows = [
-            TargetHashRow(f"t{n}", name, 0.0, "raw", bytes(32)) for n, name in enumerate(labels)
-        ]
-        write_rows(str(out / "targets" / f"{target}.parquet"), rows, TargetHashRow)
+        rows = [TargetVideoRow(f"t{n}", f"t{n}.mp4", name) for n, name in enumerate(labels)]
+        write_rows(str(out / "target_videos" / f"{target}.parquet"), rows, TargetVideoRow)
     write_card(str(out), summarise(str(out)))
-    write_report(str(out), {})
+    write_report(str(out))
     return out
 
 
@@ -89,7 +87,7 @@ def test_the_page_shows_what_was_left_out_and_what_is_covered(out: Path) -> None
 def test_targets_without_labels_are_not_compared(tmp_path: Path) -> None:
     write_finished(tmp_path / "out", [Post("a", "ski"), Post("b", "ski", "duplicate")])
     assert describe_covered(str(tmp_path / "out")) == []
-    write_report(str(tmp_path / "out"), {})
+    write_report(str(tmp_path / "out"))
     assert "label space covers" not in (tmp_path / "out" / "report" / "index.html").read_text()
 
 

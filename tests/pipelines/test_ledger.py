@@ -1,4 +1,4 @@
-from formats.tables import DuplicateRow, LedgerRow, MatchRow, to_batch
+from formats.tables import DuplicateRow, LedgerRow, MatchRow, RepostRow, to_batch
 from pipelines.joins import FetchedVideo, RowKey
 from pipelines.ledger import find_fates
 
@@ -6,11 +6,13 @@ FATES = {
     "a": ("rejected", "gone", "fetch"),
     "b": ("retry_later", "busy", "fetch"),
     "c": ("duplicate", "bench", "deduplicate"),
+    "h": ("duplicate", "repost of f", "deduplicate"),
     "d": ("label_too_small", "min_videos", "label"),
     "e": ("not_sampled", None, "split"),
     "f": ("clip", None, "shard"),
     "g": ("not_sampled", "label_subset", "label"),
 }
+REPOST = RepostRow("h", "vh", "f", "f", 2, 0.0, 3, "raw", 0.0, 0.0, "raw", "frames")
 LABELS = {"g": ("not drawn", "rare")}
 DROPPED = {"rare": "min_videos", "not drawn": "label_subset"}
 
@@ -37,6 +39,7 @@ def test_every_match_has_the_fate_of_the_first_stage_that_dropped_it() -> None:
         "duplicates": [
             to_batch([DuplicateRow("c", "vc", "bench", "t", 1, 0.0, 3, "full")], DuplicateRow)
         ],
+        "reposts": [to_batch([REPOST], RepostRow)],
         "labelled": [to_batch([RowKey("e"), RowKey("f")], RowKey)],
         "clips/all": [to_batch([RowKey("f")], RowKey)],
     }

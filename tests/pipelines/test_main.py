@@ -1,8 +1,12 @@
+import argparse
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from formats.fates import Reason
+from pipelines import __main__ as command
 from pipelines.__main__ import main
 
 
@@ -46,3 +50,37 @@ def test_a_reason_that_cannot_be_retried_is_one_sentence_with_all_that_can(
     said = capsys.readouterr().err
     assert said.startswith("tagreel: fetch: retry: 'gnoe' is none of bad_uri, ")
     assert all(reason in said for reason in Reason) and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("sort", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_stop_is_one_sentence_and_is_not_caught_for_ever(
+    tmp_path: Path,
+    sort: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.getsignal(sort)
+
+    def stopped(_: argparse.Namespace) -> None:
+        os.kill(os.getpid(), sort)
+        signal.pause()
+
+    monkeypatch.setattr(command, "_verify", stopped)
+    assert main(["verify", "--out", str(tmp_path)]) == 128 + sort
+    assert capsys.readouterr().err == "tagreel: stopped; the same command goes on from here\n"
+    assert signal.getsignal(sort) == before
+
+
+def test_what_a_disk_refuses_is_one_sentence_that_names_the_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "stages" / "expand.json" / "mine").mkdir(parents=True)
+    (out / ".lock").touch()
+    catalog = tmp_path / "posts.csv"
+    catalog.write_text("video_id,uri,hashtags\na,a.mp4,yoga\n")
+    assert main(["expand", "--catalog", str(catalog), "--out", str(out)]) == 1
+    assert capsys.readouterr().err == (
+        f"tagreel: {out}/stages/expand.json: cannot be used: Is a directory; move what stands in "
+        "the way, then run the same command again\n"
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from formats.storage import StorageError
 from formats.tables import MatchRow, from_batch, read_rows, to_batch
 from pipelines.match import row_key
 from pipelines.merges import RunWriter, merge_runs, unite
@@ -92,3 +93,19 @@ def test_a_unit_without_matches_or_one_that_fails_leaves_no_file(tmp_path: Path)
     with pytest.raises(ZeroDivisionError):
         fail_midway()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [3, 70_000])
+def test_a_disk_that_refuses_a_unit_is_named(tmp_path: Path, count: int) -> None:
+    (tmp_path / "taken").write_text("mine")
+    rows = to_batch([row(f"u{n}", "v", "a") for n in range(count)], MatchRow)
+
+    def write() -> None:
+        with RunWriter(str(tmp_path / "taken" / "x.arrow"), 2) as writer:
+            writer.add(rows)
+
+    with pytest.raises(
+        StorageError, match=r"x\.arrow: cannot be written: .*taken is not a directory"
+    ):
+        write()
+    assert (tmp_path / "taken").read_text() == "mine"

@@ -11,7 +11,7 @@ import pytest
 from formats.tables import MatchRow, read_rows, write_rows
 from pipelines.__main__ import main
 from pipelines.match import TABLE
-from pipelines.preflight import Sample, lines, make_forecast, preflight, sample_matches, wilson
+from pipelines.preflight import Sample, lines, make_forecast, preflight, sample_matches
 from pipelines.run import JobError, exclusive
 from pipelines.tallies import Tally
 from pipelines.yields import WorstHosts, Yields
@@ -111,23 +111,6 @@ def test_the_sample_is_the_same_however_the_matches_are_cut_and_grows_with_n(
     struck = [replace(row, uri="", taken_down="uri") for row in rows[:9]]
     write_rows(job.path(TABLE, whole.name), [*struck, *rows[9:]], MatchRow)
     assert sample_matches([str(whole)], 10) == rows[9:19]
-
-
-@pytest.mark.parametrize(
-    ("successes", "total", "interval"),
-    # Newcombe (1998), table I, method 3; the last mirrors the third.
-    [
-        (81, 263, (0.2553, 0.3662)),
-        (15, 148, (0.0624, 0.1605)),
-        (0, 20, (0.0, 0.1611)),
-        (1, 29, (0.0061, 0.1718)),
-        (20, 20, (0.8389, 1.0)),
-    ],
-)
-def test_the_interval_is_that_of_the_books(
-    successes: int, total: int, interval: tuple[float, float]
-) -> None:
-    assert wilson(successes, total) == pytest.approx(interval, abs=0.00006)
 
 
 def test_a_sample_is_scaled_to_all_matches(tmp_path: Path) -> None:

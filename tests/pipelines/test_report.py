@@ -43,6 +43,7 @@ class Page(HTMLParser):
 
     def handle_startendtag(self, tag, attrs):
         self.tags[tag] += 1
+        self.attributes += [(tag, name, value) for name, value in attrs]
 
     def handle_endtag(self, tag):
         assert self._open.pop() == tag
@@ -56,15 +57,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict]:
-    out = tmp_path_factory.mktemp("finished") / "out"
-    return out, write_finished(out, POSTS, settings=("label.min_videos=2",))
+def out(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "out"
+    write_finished(folder, POSTS, settings=("label.min_videos=2",))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def content(finished) -> str:
-    out, targets = finished
-    write_report(str(out), targets)
+def content(out) -> str:
+    write_report(str(out))
     return (out / "report" / "index.html").read_text()
 
 
@@ -109,30 +110,51 @@ def test_reasons_come_with_what_they_mean_and_what_to_do(content):
 
 
 def test_a_duplicate_is_shown_with_its_evidence(content):
-    shown = Page(re.search(r'<section id="duplicates">.*?</section>', content, re.DOTALL)[0])
-    assert shown.tags["img"] == 2
+    shown = section(content)
+    assert shown.tags["svg"] == shown.tags["image"] == 2
     assert "Videos removed: 1 (1 of bench )." in shown.text
-    assert "41 bits · mirror · offset +0.2 s · 2 frames" in shown.text
+    assert (
+        "41 bits · whole frame / whole picture, mirrored · 2 frames alike · offset +0.2 s"
+        in shown.text
+    )
+    assert "at 0.5 s https://example.org/d<script>" in shown.text
+    assert "bench : target of d<script>" in shown.text
 
 
-def test_a_missing_target_video_is_said_in_the_picture_s_place(finished):
-    out, targets = finished
-    write_report(str(out), {})
-    page = (out / "report" / "index.html").read_text()
-    shown = Page(re.search(r'<section id="duplicates">.*?</section>', page, re.DOTALL)[0])
-    assert shown.tags["img"] == 1
-    assert "target video not at hand" in shown.text
-    write_report(str(out), targets)
+def test_a_missing_target_video_is_said_in_the_picture_s_place(out, content):
+    (file,) = (out.parent / "target_videos").glob("*.mp4")
+    file.rename(file.with_suffix(".away"))
+    try:
+        write_report(str(out))
+    finally:
+        file.with_suffix(".away").rename(file)
+    shown = section((out / "report" / "index.html").read_text())
+    assert shown.tags["svg"] == 1
+    assert "the target video's file is not there any more" in shown.text
 
 
-def test_the_same_dataset_gives_the_same_page(finished, content):
-    out, targets = finished
-    write_report(str(out), targets)
+def test_an_option_says_how_many_pairs_are_shown(out, content):
+    config = out / "config.toml"
+    before = config.read_text()
+    config.write_text(before.replace("duplicate_pairs = 50", "duplicate_pairs = 0"))
+    write_report(str(out))
+    config.write_text(before)
+    shown = section((out / "report" / "index.html").read_text())
+    assert shown.tags["svg"] == 0
+    assert "Videos removed: 1 (1 of bench )." in shown.text
+
+
+def section(content: str) -> Page:
+    return Page(re.search(r'<section id="duplicates">.*?</section>', content, re.DOTALL)[0])
+
+
+def test_the_same_dataset_gives_the_same_page(out, content):
+    write_report(str(out))
     assert (out / "report" / "index.html").read_text() == content
 
 
-def test_the_summary_is_written_beside_the_page(finished, content):
-    summary = json.loads((finished[0] / "report" / "summary.json").read_text())
+def test_the_summary_is_written_beside_the_page(out, content):
+    summary = json.loads((out / "report" / "summary.json").read_text())
     assert summary["catalog_rows"] == sum(summary["fates"].values()) == 16
     assert all(split["dataset_id"] in content for split in summary["splits"].values())
 
@@ -140,7 +162,7 @@ def test_the_summary_is_written_beside_the_page(finished, content):
 def test_a_dataset_in_which_nothing_was_kept_still_has_a_page(tmp_path):
     out = tmp_path / "out"
     write_finished(out, [Post("r", "tai chi", "rejected", "gone")])
-    write_report(str(out), {})
+    write_report(str(out))
     page = Page((out / "report" / "index.html").read_text())
     assert "No label was kept." in page.text
     assert "No video was found to overlap a target video." in page.text
@@ -151,5 +173,5 @@ def test_counts_that_do_not_add_up_leave_no_page(tmp_path):
     write_finished(out, [Post("r", "tai chi", "rejected", "gone")])
     write_rows(str(out / "ledger.parquet"), [], LedgerRow)
     with pytest.raises(AccountingError):
-        write_report(str(out), {})
+        write_report(str(out))
     assert not (out / "report").exists()

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from formats.storage import StorageError
 from pipelines.options import LabelOptions, MatchOptions, Options, RunOptions
 from pipelines.run import Job, JobError, exclusive, read_record, run_stage
 
@@ -32,6 +33,45 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
     run_stage("expand", job(tmp_path))
     (tmp_path / "stages" / "expand.json").write_text("{")
     assert read_record("expand", tmp_path) is None
+
+
+def test_a_folder_at_the_place_of_a_record_counts_as_none_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stages" / "expand.json").mkdir(parents=True)
+    assert read_record("expand", tmp_path) is None
+    with pytest.raises(IsADirectoryError) as caught:
+        run_stage("expand", job(tmp_path))
+    assert caught.value.filename == str(tmp_path / "stages" / "expand.json")
+
+
+def test_a_stage_that_the_disk_refuses_leaves_nothing(tmp_path: Path) -> None:
+    run_stage("expand", job(tmp_path))
+    (tmp_path / "stages" / "expand.json").unlink()
+    (tmp_path / "expansion.json").unlink()
+    (tmp_path / "expansion.json" / "inside").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"expansion\.json: cannot be written"):
+        run_stage("expand", job(tmp_path))
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_scraps_of_killed_writers_go_when_the_stage_runs_or_the_folder_is_taken(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    with exclusive(out):
+        run_stage("expand", job(out))
+    (out / "matches" / "deep").mkdir(parents=True)
+    scraps = [
+        out / ".config.toml.0a.tmp",
+        out / "stages" / ".expand.json.0a.tmp",
+        out / "matches" / "deep" / ".part.0a.tmp",
+    ]
+    for scrap in scraps:
+        scrap.write_text("half")
+    with exclusive(out):
+        assert [scrap.exists() for scrap in scraps] == [False, False, True]
+        with pytest.raises(JobError, match="match needs a catalog"):
+            run_stage("match", job(out))
+    assert not scraps[2].exists()
 
 
 def test_a_stage_names_the_one_that_it_needs(tmp_path: Path) -> None:

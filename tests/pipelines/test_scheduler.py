@@ -2,10 +2,12 @@ import contextlib
 import itertools
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from formats.tables import Reason
+from pipelines import scheduler
 from pipelines.connections import HttpTrouble
 from pipelines.fetch_options import FetchOptions
 from pipelines.hosts import Hosts
@@ -124,6 +126,71 @@ def test_a_row_that_pauses_gives_others_its_place():
             told.set()
 
     assert unit.run([None, None], work) == ["row 0", "row 1"]
+
+
+def test_downloads_that_bring_next_to_nothing_give_others_their_place(monkeypatch):
+    monkeypatch.setattr(scheduler, "_SLOW_S", 0.1)
+    unit = Unit(downloads_per_unit=2, downloads_per_host=9).met("slow:80", "fast:80")
+    told = threading.Event()
+
+    def work(number: int, _: Seat) -> None:
+        if number < 2:
+            assert told.wait(10)
+        elif number == 5:
+            told.set()
+
+    places = ["slow:80"] * 2 + ["fast:80"] * 4
+    assert unit.run(places, work) == [f"row {number}" for number in range(6)]
+
+
+def test_a_download_is_slow_until_a_block_comes_and_nothing_else_ever_is(monkeypatch):
+    unit = Unit().met("a:80")
+    found = []
+
+    def work(number: int, seat: Seat) -> None:
+        monkeypatch.setattr(scheduler, "_SLOW_S", 0.0)
+        slow = [seat.slow_in_s() <= 0]
+        monkeypatch.setattr(scheduler, "_SLOW_S", 99.0)
+        seat.moved()
+        slow.append(seat.slow_in_s() <= 0)
+        monkeypatch.setattr(scheduler, "_SLOW_S", 0.0)
+        seat.leave_host()
+        found.append([*slow, seat.slow_in_s() <= 0])
+
+    for place in ("a:80", None):
+        unit.run([place], work)
+    assert found == [[True, False, False], [False, False, False]]
+
+
+def test_a_unit_that_waits_for_a_slow_host_lets_the_next_one_begin_but_ends_first(monkeypatch):
+    monkeypatch.setattr(scheduler, "_SLOW_S", 0.1)
+    unit = Unit(downloads_per_unit=4, downloads_per_host=2).met("slow:80", "fast:80")
+    lane = Lane(unit.options)
+    gate = threading.Event()
+    ended: list[str] = []
+
+    def schedule(name: str, places: list[str]) -> None:
+        def work(number: int, _: Seat) -> str:
+            if places[number] == "slow:80":
+                assert gate.wait(10)
+                time.sleep(0.02)
+            ended.append(f"{name} {places[number]}")
+            return name
+
+        with lane.unit():
+            assert Schedule(unit.hosts, lane, work, lambda *_: "").run(places) == [name] * 6
+
+    lane.enter()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(schedule, "first", ["slow:80"] * 6)
+        lane.enter()  # While the first has not ended.
+        second = pool.submit(schedule, "second", ["slow:80"] * 3 + ["fast:80"] * 3)
+        while ended != ["second fast:80"] * 3:
+            assert not first.done() and not second.done()
+            time.sleep(0.01)
+        gate.set()
+        first.result(), second.result()
+    assert ended[3:] == ["first slow:80"] * 6 + ["second slow:80"] * 3
 
 
 def test_the_machine_is_not_overloaded_by_those_that_come_back():

@@ -110,6 +110,15 @@ def test_an_image_set_leaves_the_bytes_of_the_other_splits_alone(world: Path) ->
     assert b'"second"' not in alone
 
 
+def test_what_a_killed_run_counted_is_not_taken_for_what_there_is(world: Path) -> None:
+    stale = [{"path": "shard-00000.tar", "clips": 9, "bytes": 9, "sha256": "0"}]
+    (world / "shards/short").mkdir(parents=True, exist_ok=True)
+    (world / "shards/short/.entries").write_text(json.dumps(stale))
+    job = sharded(world, splits=("all", "short"))
+    assert read_manifest(job.path("shards", "short")).shards == ()
+    assert not (world / "shards/short/.entries").exists()
+
+
 def test_a_manifest_counts_videos_once_and_minutes_by_clip(world: Path) -> None:
     job = sharded(world, splits=("all", "frames"), frames_per_video=5)
     clips = [row for f in part_files(job.path("clips/frames")) for row in read_rows(f, ClipRow)]

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from formats.shards import ShardError, digest_of
-from formats.tables import DuplicateRow, LedgerRow, TableError, write_rows
+from formats.tables import DuplicateRow, LedgerRow, TableError, read_rows, write_rows
 from pipelines.run import STAGES, JobError
 from pipelines.summary import AccountingError, summarise, write_summary
 from tests.pipelines.finished_dataset import Post, write_finished
@@ -50,7 +51,13 @@ def test_every_count_of_a_finished_dataset(out):
         "filtered": {},
         "rejected": {"gone": 2, "empty": 1},
         "retry_later": {"busy": 1},
-        "duplicates": {"count": 1, "by_target": {"benchmark": 1}},
+        "duplicates": {
+            "count": 1,
+            "by_target": {"benchmark": 1},
+            "compared": 5,
+            "decoy_hits": 1,
+            "reposts": None,
+        },
         "splits": {
             "all": {"videos": 3, "clips": 3, "minutes": 4 / 60, "labels": 2},
             "long": {"videos": 0, "clips": 0, "minutes": 0, "labels": 0},
@@ -116,3 +123,28 @@ def test_a_missing_table_or_manifest_is_named(out):
 def _written(out: Path) -> str:
     write_summary(str(out), summarise(str(out)))
     return (out / "report" / "summary.json").read_text()
+
+
+def test_the_decoys_say_how_many_videos_go_by_chance(out):
+    found = summarise(str(out)).duplicates
+    assert found.by_chance().startswith("Upside down, 1 of 5 videos matched a target (20.00%)")
+    assert replace(found, decoy_hits=None).by_chance() is None
+    assert replace(found, compared=0).by_chance() is None
+
+
+def test_reposts_are_counted_together_and_apart_from_the_targets_duplicates(tmp_path):
+    out, posts = tmp_path / "out", [*POSTS, Post("r", "push up", "duplicate")]
+    settings = ("split.splits=all,long", "deduplicate.reposts=true")
+    write_finished(out, posts, settings=settings)
+    found = summarise(str(out)).duplicates
+    assert (found.count, found.reposts) == (2, 0)
+    rows = [
+        replace(row, reason=f"repost of {row.row_key}") if row.video_id in "dr" else row
+        for row in read_rows(str(out / "ledger.parquet"), LedgerRow)
+    ]
+    write_rows(str(out / "ledger.parquet"), rows, LedgerRow)
+    summary = summarise(str(out))
+    assert (summary.duplicates.count, summary.duplicates.reposts) == (0, 2)
+    assert summary.fates["duplicate"] == 2
+    assert summary.duplicates.inside_source().startswith("Re-posts inside the source removed: 2;")
+    assert "not looked for" in replace(found, reposts=None).inside_source()

@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +10,16 @@ from formats.tables import LabelRow, VideoRow, read_rows
 from pipelines.__main__ import main
 from pipelines.identity import row_key
 from pipelines.takedown_list import read_list
-from tests.pipelines.takedown_world import POSTS, build, contents, copy, write_catalog, write_world
+from tests.pipelines.takedown_world import (
+    POSTS,
+    build,
+    contents,
+    copy,
+    crash_at,
+    write_catalog,
+    write_world,
+)
 
-ROOT = Path(__file__).parents[2]
 ENTRIES = (
     "\ufeff# asked for on Monday\r\n\r\nyoga-1\nuri:surf0.mp4\nuploader:anna0\n"
     "id:leak-0\ntwin-1\nnobody\npage-0\n"
@@ -27,22 +32,6 @@ GONE = {
 }
 # Everything that the catalog says of them and of nothing else.
 NAMES = (*GONE, "twin-1", "anna0", "gert", "hans", "emil", "frida", "bert0", "surf0.mp4")
-# Crashes at the n-th rename or deletion; says how many there were if it gets that far.
-CRASH = """
-import os, sys
-from pipelines.__main__ import main
-count = 0
-def on_event(event, _):
-    global count
-    if event in ("os.rename", "os.remove", "os.rmdir"):
-        count += 1
-        if count == int(sys.argv[1]):
-            os._exit(137)
-sys.addaudithook(on_event)
-code = main(sys.argv[2:])
-print(count, file=sys.stderr)
-sys.exit(code)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +103,22 @@ def test_nothing_of_what_was_taken_down_is_left_but_hashes(whole: Path, taken: P
             assert video[200:] not in content, (path, name)
     assert stored(taken) == {k: v for k, v in stored(whole).items() if k not in GONE}
     assert main(["verify", "--out", str(taken)]) == 0
+
+
+@pytest.mark.slow
+def test_what_an_audit_showed_goes_and_what_it_measured_stays(
+    world: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = copy(whole, tmp_path / "out")
+    assert main(["audit", "--out", str(out)]) == 0
+    assert b"leak-0" in (out / "audit" / "index.html").read_bytes()
+    (pair,) = json.loads((out / "audit" / "sample.json").read_text())["pairs"]
+    (tmp_path / "verdicts.csv").write_text(f"pair,verdict\n{pair},same\n")
+    words = ["audit", "--out", str(out), "--verdicts", str(tmp_path / "verdicts.csv")]
+    assert main(words) == 0
+    assert take_down(out, world) == 0
+    assert [path.name for path in (out / "audit").iterdir()] == ["verdicts.json"]
+    assert "precision 100.0 %" in (out / "DATASET_CARD.md").read_text()
 
 
 @pytest.mark.slow
@@ -224,43 +229,23 @@ def test_the_stages_run_anew_give_the_same_bytes(world: Path, taken: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_finished_job_stays_finished(
-    world: Path, taken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_video_that_no_catalog_has_any_more_goes_by_what_its_posts_were_called(
+    world: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = copy(taken, tmp_path / "out")
-    assert build(world, out) == 0
-    assert capsys.readouterr().out.count("done before") == 8
-    assert clips(out) == clips(taken)
-
-
-def crash(out: Path, world: Path, number: int) -> subprocess.CompletedProcess[str]:
-    words = ["takedown", "--out", str(out), "--ids", str(world / "ids.txt")]
-    return subprocess.run(
-        [sys.executable, "-c", CRASH, str(number), *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-def test_killed_anywhere_and_run_again_it_ends_the_same(
-    world: Path, whole: Path, taken: Path, tmp_path: Path
-) -> None:
-    done = crash(copy(whole, tmp_path / "counted"), world, 0)
-    assert done.returncode == 0
-    total = int(done.stderr.split()[-1])
-    assert total > 40
-    wanted = contents(taken)
-    for number in (2, *range(4, total, max(1, total // 7)), total):
-        out = copy(whole, tmp_path / f"killed{number}" / "out")
-        assert crash(out, world, number).returncode == 137
-        assert take_down(out, world) == 0
-        found = contents(out)
-        assert {p for p in found | wanted if found.get(p) != wanted.get(p)} == set(), number
-        shutil.rmtree(out)
+    out = copy(whole, tmp_path / "out")
+    left = [post for post in POSTS if post[3] not in ("bert1", "gert", "hans", "emil")]
+    write_catalog(world / "shrunk.csv", tuple(left))
+    assert build(world, out, catalog="shrunk.csv") == 0
+    orphans = {"surf-1", "twin-0", "leak-0"}
+    assert orphans <= set(stored(out))
+    # Of two who had posted the same video one is enough.
+    (tmp_path / "ids.txt").write_text("uploader:bert1\nuploader:hans\n")
+    assert main(["takedown", "--out", str(out), "--ids", str(tmp_path / "ids.txt")]) == 0
+    assert "2 videos taken down" in capsys.readouterr().out
+    assert orphans & set(stored(out)) == {"leak-0"}
+    for path, content in contents(out).items():
+        assert not [name for name in (b"bert1", b"hans", b"gert") if name in content], path
+    assert main(["verify", "--out", str(out)]) == 0
 
 
 @pytest.mark.slow
@@ -268,30 +253,13 @@ def test_a_takedown_that_was_cut_is_finished_by_the_next_command(
     world: Path, whole: Path, taken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = copy(whole, tmp_path / "out")
-    assert crash(out, world, 25).returncode == 137
+    words = ["--out", str(out), "--ids", str(world / "ids.txt")]
+    assert crash_at(25, ["takedown", *words]).returncode == 137
     assert read_list(out).unfinished is not None
     assert main(["verify", "--out", str(out)]) == 1
     assert "a takedown was cut" in capsys.readouterr().err
     assert build(world, out) == 0
     assert clips(out) == clips(taken) and dataset_id(out) == dataset_id(taken)
-
-
-@pytest.mark.slow
-def test_a_dataset_with_a_stage_out_of_date_is_cleaned_too(
-    world: Path, whole: Path, tmp_path: Path
-) -> None:
-    out = copy(whole, tmp_path / "out")
-    # The clips are chosen anew, the shards are still those of the choice before.
-    words = ["--seed", "kinetics", "--catalog", str(world / "catalog.csv"), "--out", str(out)]
-    words += ["--set", "split.splits=all fetch.max_failed_fraction=0.9"]
-    assert main(["split", *words]) == 0
-    assert take_down(out, world) == 0
-    for path, content in contents(out).items():
-        assert not [name for name in NAMES if name.encode() in content], path
-    left = json.loads((out / "shards/frames/MANIFEST.json").read_text())
-    assert (left["clips"], left["videos"]) == (10, 5)
-    assert build(world, out) == 0
-    assert main(["verify", "--out", str(out)]) == 0
 
 
 @pytest.mark.slow

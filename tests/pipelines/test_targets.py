@@ -1,37 +1,252 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from pipelines.run import JobError
-from pipelines.targets import TargetEntry, read_targets
+from dedup.index import open_index
+from formats.shards import read_manifest, read_shard
+from formats.tables import TargetHashRow, TargetVideoRow, count_rows, read_rows
+from pipelines import target_units, targets
+from pipelines.options import Options, RunOptions, TargetsOptions
+from pipelines.run import Job, JobError, run_stage
+from pipelines.target_sets import read_set
+from tests.pipelines.finished_dataset import encode_video
 
 
-def test_a_target_table_needs_two_columns_and_may_have_four(tmp_path: Path) -> None:
-    table = tmp_path / "bench.csv"
-    table.write_text("video_id,uri,label,subset\na,a.mp4,yoga,val\nb,b.mp4,,\n")
-    assert read_targets(str(table)) == [
-        TargetEntry("a", "a.mp4", "yoga", "val"),
-        TargetEntry("b", "b.mp4"),
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 7 target videos of one second."""
+    folder = tmp_path_factory.mktemp("bench")
+    for number in range(7):
+        encode_video(folder / f"{number:02d}.mp4", f"target {number}", size=(48, 64))
+    return folder
+
+
+def write_table(path: Path, numbers: list[int], folder: Path) -> str:
+    lines = [f"v{n:02d},{folder / f'{n:02d}.mp4'},sport {n % 2},{'val' * (n < 3)}" for n in numbers]
+    path.write_text("\n".join(["video_id,uri,label,subset", *lines]) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def tables(tmp_path: Path, bench: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Two target tables: 5 videos in three units, and 2 videos in one."""
+    monkeypatch.setattr(targets, "_UNIT_VIDEOS", 2)
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for file in bench.iterdir():
+        (tables / file.name).hardlink_to(file)
+    first = write_table(tables / "first.csv", [4, 3, 2, 1, 0], Path())
+    return first, write_table(tables / "second.csv", [5, 6], Path())
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the videos that are decoded."""
+    seen: list[str] = []
+
+    def spy(video, *rest):
+        seen.append(video.video_id)
+        return hash_target(video, *rest)
+
+    hash_target = target_units.hash_target
+    monkeypatch.setattr(target_units, "hash_target", spy)
+    return seen
+
+
+def job(out: Path, *tables: str, workers: int = 2, **options: float) -> Job:
+    settings = Options(run=RunOptions(workers=workers), targets=TargetsOptions(**options))
+    return Job(out, "kinetics", settings, targets=tables)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """What the stage left, by path."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for name in ("targets", "target_videos", "target_shards")
+        for path in (out / name).rglob("*")
+        if path.is_file() and path.name[0] != "."
+    }
+
+
+def test_a_set_leaves_its_hashes_its_videos_an_index_a_manifest_and_shards(
+    tmp_path: Path, tables: tuple[str, str]
+) -> None:
+    out = tmp_path / "out"
+    record, _ = run_stage("targets", job(out, *tables))
+    assert sorted(contents(out)) == [
+        "target_shards/first/val/MANIFEST.json",
+        "target_shards/first/val/shard-00000.tar",
+        "target_videos/first.folder",
+        "target_videos/first.parquet",
+        "target_videos/second.folder",
+        "target_videos/second.parquet",
+        "targets/first/MANIFEST.json",
+        "targets/first/part-00000.parquet",
+        "targets/first/part-00001.parquet",
+        "targets/first/part-00002.parquet",
+        "targets/first/piece-00000.index",
+        "targets/second/MANIFEST.json",
+        "targets/second/part-00000.parquet",
+        "targets/second/piece-00000.index",
+    ]
+    assert not list(out.rglob(".work"))
+    first = read_set(str(out / "targets" / "first"))
+    assert (first.target, first.hash_fps, first.search) == ("first", 2.0, "flat")
+    assert (first.videos, first.failed, first.pieces[0].videos) == (5, 0, 5)
+    videos = list(read_rows(str(out / "target_videos/first.parquet"), TargetVideoRow))
+    assert [video.video_id for video in videos] == [f"v{n:02d}" for n in range(5)]
+    assert sum(video.hashes for video in videos) == first.hashes == first.pieces[0].hashes
+    assert record.counts["hashes"] == first.hashes + count_rows(
+        str(out / "targets/second/part-00000.parquet")
+    )
+    index = open_index(targets.index_files(job(out, *tables))[1])
+    assert index.rows.videos == (("second", "v05"), ("second", "v06"))
+    row = next(read_rows(str(out / "targets/first/part-00001.parquet"), TargetHashRow))
+    assert (row.video_id, row.label, row.second) == ("v02", "sport 0", 0.0)
+
+
+def test_labelled_videos_of_a_subset_become_shards(tmp_path: Path, tables: tuple[str, str]) -> None:
+    run_stage("targets", job(tmp_path / "out", *tables))
+    folder = tmp_path / "out" / "target_shards" / "first" / "val"
+    assert read_manifest(str(folder)).labels == ("sport 0", "sport 1")
+    read = read_shard(str(folder / "shard-00000.tar"))
+    clips = {facts["video_id"]: facts for _, _, facts in read}
+    assert sorted(clips) == ["v00", "v01", "v02"]
+    assert (clips["v01"]["label_id"], clips["v01"]["end_s"]) == (1, 1.0)
+
+
+def test_a_set_is_the_same_bytes_whatever_the_workers_and_the_order_of_its_table(
+    tmp_path: Path, tables: tuple[str, str], bench: Path
+) -> None:
+    run_stage("targets", job(tmp_path / "a", *tables, workers=1))
+    write_table(Path(tables[0]), [2, 4, 0, 3, 1], Path())
+    run_stage("targets", job(tmp_path / "b", *tables, workers=3))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_another_set_comes_and_goes_without_the_first_being_hashed_again(
+    tmp_path: Path, tables: tuple[str, str], hashed: list[str]
+) -> None:
+    out = tmp_path / "out"
+    run_stage("targets", job(out, tables[0]))
+    before = contents(out)
+    hashed.clear()
+    run_stage("targets", job(out, *tables))
+    assert sorted(hashed) == ["v05", "v06"]
+    assert {name: contents(out)[name] for name in before} == before
+    run_stage("targets", job(out, tables[0]))
+    assert sorted(hashed) == ["v05", "v06"]
+    assert contents(out) == before
+    run_stage("targets", job(out))
+    assert contents(out) == {}
+
+
+def test_another_option_or_table_makes_a_set_anew(
+    tmp_path: Path, tables: tuple[str, str], hashed: list[str]
+) -> None:
+    out, (_, second) = tmp_path / "out", tables
+    run_stage("targets", job(out, second))
+    run_stage("targets", job(out, second, hash_fps=1.0))
+    write_table(Path(second), [6], Path())
+    run_stage("targets", job(out, second, hash_fps=1.0))
+    assert sorted(hashed) == ["v05", "v05", "v06", "v06", "v06"]
+    assert read_set(str(out / "targets" / "second")).videos == 1
+
+
+def test_a_killed_run_goes_on_with_the_units_that_it_had_not_finished(
+    tmp_path: Path, tables: tuple[str, str], hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stage("targets", job(tmp_path / "whole", tables[0]))
+    hashed.clear()
+    write_piece = targets.write_piece
+    monkeypatch.setattr(targets, "write_piece", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="division by zero"):
+        run_stage("targets", job(tmp_path / "out", tables[0]))
+    monkeypatch.setattr(targets, "write_piece", write_piece)
+    (tmp_path / "out/targets/first/.work/videos-00001.parquet").unlink()
+    assert len(hashed) == 5
+    hashed.clear()
+    run_stage("targets", job(tmp_path / "out", tables[0]))
+    assert sorted(hashed) == ["v02", "v03"]
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_too_many_unreadable_videos_stop_the_job_until_they_are_mended(
+    tmp_path: Path, tables: tuple[str, str], hashed: list[str], bench: Path
+) -> None:
+    out, broken = tmp_path / "out", Path(tables[0]).parent / "03.mp4"
+    broken.unlink()
+    broken.write_text("<html>")
+    wanted = "target set first: 1 of 5 videos cannot be read, so a leak of theirs would go unseen"
+    with pytest.raises(JobError, match=wanted):
+        run_stage("targets", job(out, tables[0]))
+    record, _ = run_stage("targets", job(tmp_path / "half", tables[0], max_failed_fraction=0.5))
+    assert (record.counts["videos"], record.counts["failed"]) == (5, 1)
+    broken.unlink()
+    broken.hardlink_to(bench / "03.mp4")
+    hashed.clear()
+    run_stage("targets", job(out, tables[0]))
+    assert sorted(hashed) == ["v02", "v03"]
+
+
+def test_two_tables_of_one_name_are_refused(tmp_path: Path, tables: tuple[str, str]) -> None:
+    twice = replace(job(tmp_path / "out"), targets=(tables[0], str(tmp_path / "first.csv")))
+    with pytest.raises(JobError, match="two target tables have one name"):
+        run_stage("targets", twice)
+
+
+def test_an_unfinished_set_has_no_index(tmp_path: Path, tables: tuple[str, str]) -> None:
+    with pytest.raises(JobError, match="not the manifest of a target set"):
+        targets.index_files(job(tmp_path / "out", tables[0]))
+
+
+def test_pieces_frames_and_tasks_become_shards_and_hashes(tmp_path: Path, bench: Path) -> None:
+    frames = tmp_path / "clips" / "77"
+    frames.mkdir(parents=True)
+    for number in range(24):
+        picture = Image.new("RGB", (65, 48), (9 * number, 40, 90))
+        picture.paste((250, 250, 20), (number, 10, number + 20, 30))
+        picture.save(frames / f"{number + 1:05d}.jpg")
+    encode_video(tmp_path / "long.mp4", "a long one", 6, size=(48, 64))
+    (tmp_path / "mixed.csv").write_text(
+        "video_id,uri,subset,start_s,end_s,label_verb,label_noun\n"
+        "piece,long.mp4,train,2,4.5,open,door\n"
+        "beyond,long.mp4,train,5,9,open,cup\n"
+        "frames,clips/77,val,,,take,cup\n"
+    )
+    done = job(tmp_path / "out", str(tmp_path / "mixed.csv"))
+    run_stage("targets", done)
+    rows = {
+        r.video_id: r
+        for r in read_rows(done.path("target_videos", "mixed.parquet"), TargetVideoRow)
+    }
+    assert {name: round(row.duration_s, 1) for name, row in rows.items()} == {
+        "piece": 2.5,
+        "beyond": 1.0,
+        "frames": 2.0,
+    }
+    assert all(row.hashes and row.source_sha256 is None for row in rows.values())
+    manifest = read_manifest(done.path("target_shards", "mixed.noun", "train"))
+    assert (manifest.labels, manifest.clips) == (("cup", "door"), 2)
+    assert read_manifest(done.path("target_shards", "mixed.verb", "val")).labels == ("open", "take")
+    assert sorted(p.name for p in Path(done.path("target_shards")).iterdir()) == [
+        "mixed.noun",
+        "mixed.verb",
     ]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("id,uri\na,b\n", "needs the columns video_id and uri .*; found: id, uri"),
-        ("", "found: none"),
-        ("video_id,uri\na,b\na,c\n", r"1 video_id\(s\) stand there more than once"),
-    ],
-)
-def test_a_wrong_target_table_is_refused_by_name(
-    tmp_path: Path, content: str, message: str
-) -> None:
-    table = tmp_path / "bench.csv"
-    table.write_text(content)
-    with pytest.raises(JobError, match=message):
-        read_targets(str(table))
-
-
-def test_a_missing_target_table_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match=r"none\.csv: cannot be read as a target table"):
-        read_targets(str(tmp_path / "none.csv"))
+def test_what_a_benchmark_lacks_on_disk_is_listed(tmp_path: Path, bench: Path) -> None:
+    (tmp_path / "Archery").mkdir()
+    (tmp_path / "Archery" / "v_Archery_g01_c01.mp4").hardlink_to(bench / "01.mp4")
+    listed = "Archery/v_Archery_g01_c01.avi 1\nArchery/v_Archery_g01_c02.avi 1\n"
+    (tmp_path / "trainlist01.txt").write_text(listed)
+    named = f"ucf101:{tmp_path}"
+    with pytest.raises(JobError, match=r"1 of 2 videos cannot be read.*ucf101\.failed lists them"):
+        run_stage("targets", job(tmp_path / "out", named))
+    lines = (tmp_path / "out" / "target_videos" / "ucf101.failed").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["v_Archery_g01_c02"]
+    kept = job(tmp_path / "out", named, max_failed_fraction=0.5)
+    assert run_stage("targets", kept)[0].counts["failed"] == 1
+    assert read_manifest(kept.path("target_shards", "ucf101", "train")).clips == 1

@@ -18,6 +18,7 @@ from formats.tables import VideoRow, write_rows
 from pipelines.__main__ import main
 from pipelines.options import Options
 from pipelines.run import Job, StageRecord, left_by, write_record
+from pipelines.target_sets import Piece, SetFolder, TargetSet
 from pipelines.verify import Subset, parse_subset
 
 SHARDS, PARTS, CLIPS = 12, 4, 3
@@ -197,6 +198,25 @@ def test_a_part_that_is_gone_altogether_and_a_changed_table_are_missed(
     table.with_suffix(".tar").unlink()
     assert verify(out) == 1
     assert f"{table}: left by the stage fetch, but not there" in capsys.readouterr().err
+
+
+def test_a_changed_piece_of_a_target_index_is_named(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = SetFolder(str(out / "targets" / "bench"))
+    folder.begin("key")
+    piece = Path(folder.piece(0))
+    piece.write_bytes(b"index")
+    entry = Piece(piece.name, 1, 2, 5, sha256_file(str(piece)))
+    folder.commit(TargetSet("bench", 2.0, "flat", videos=1, failed=0, hashes=2, pieces=(entry,)))
+    assert verify(out) == 0
+    piece.write_bytes(b"indeX")
+    codes = [verify(out, "--subset", f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(codes) == [0, 0, 1]
+    assert f"{piece}: its bytes changed since it was written" in capsys.readouterr().err
+    piece.unlink()
+    assert verify(out) == 1
+    assert f"{piece}: named by the manifest beside it but not there" in capsys.readouterr().err
 
 
 HOSTILE = {

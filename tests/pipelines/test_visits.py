@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.sources import fetch_source
@@ -39,3 +40,12 @@ def test_a_download_of_no_run_asks_for_robots_txt_itself(tmp_path: Path):
             target = str(tmp_path / f"{number}")
             fetch_source(server.uri, target, options=options(robots_txt=True), folder=None)
         assert [path for path, _ in server.requests] == ["/robots.txt", "/video.mp4"] * 2
+
+
+def test_a_download_tells_its_visit_whenever_bytes_come(tmp_path: Path):
+    chosen, times = options(), []
+    visit = replace(visit_of("bytes", chosen), moved=lambda: times.append(1))
+    with running_server() as server, visiting(visit):
+        server.answer = lambda handler, _: whole(handler, bytes(200_000))
+        fetch_source(server.uri, str(tmp_path / "got"), options=chosen, folder=None)
+        assert len(times) == 4  # Blocks of 64 KiB.

@@ -1,0 +1,96 @@
+"""The job that a command's words describe."""
+
+import argparse
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from formats.settings import load_settings
+from pipelines.options import Options
+from pipelines.run import Job, JobError, exclusive
+
+
+@contextmanager
+def described_job(arguments: argparse.Namespace) -> Iterator[Job]:
+    """The job that the words describe, holding its folder; without a catalog, the sample's.
+
+    Raises:
+        JobError: another job holds the folder, or there is no such catalog.
+        SettingsError: there is no such option, or its value cannot be.
+    """
+    with exclusive(arguments.out):
+        if Path(arguments.out, "takedown.json").exists():
+            importlib.import_module("pipelines.takedown").finish_takedown(arguments.out)
+        if arguments.catalog is not None:
+            if not Path(arguments.catalog).exists():
+                raise JobError(
+                    f"{arguments.catalog}: no such catalog; CATALOG names a file or folder"
+                )
+            yield _make_job(arguments, arguments.catalog, _names(arguments.targets), ())
+            return
+        sample = importlib.import_module("pipelines.sample")
+        world = sample.build_world(arguments.world)
+        with sample.serve_world(arguments.world) as address:
+            words = (f"fetch.connect_to={sample.SAMPLE_HOST}={address}",)
+            yield _make_job(arguments, str(world.catalog), (str(world.targets),), words)
+
+
+@contextmanager
+def evaluated_job(arguments: argparse.Namespace) -> Iterator[Job]:
+    """The job of a command that needs target videos and no catalog, holding its folder.
+
+    Its options are those that the folder's dataset was made with, if there is one, but for what
+    the words say. Without targets, it is the sample's.
+
+    Raises:
+        JobError: another job holds the folder.
+        SettingsError: there is no such option, or its value cannot be.
+    """
+    if not arguments.targets:
+        with described_job(arguments) as job:
+            yield job
+        return
+    with exclusive(arguments.out):
+        own = arguments.out / "config.toml"
+        arguments.config[:0] = [str(own)] if own.exists() else []
+        arguments.catalog = ""
+        yield _make_job(arguments, "", _names(arguments.targets), ())
+
+
+def _make_job(
+    arguments: argparse.Namespace, catalog: str, targets: tuple[str, ...], words: tuple[str, ...]
+) -> Job:
+    folder = files("pipelines") / "configs"
+    wanted = [arguments.seed, *(["sample"] if arguments.catalog is None else [])]
+    shipped = [str(folder / f"{name}.toml") for name in wanted if Path(name).name == name]
+    configs = [path for path in shipped if Path(path).exists()] + arguments.config
+    overrides = settings_in(arguments.words)
+    if arguments.retry:
+        overrides.append(f"fetch.retry={arguments.retry}")
+    options = load_settings(Options, configs, [*words, *overrides])
+    return Job(
+        out=arguments.out,
+        seed=arguments.seed,
+        options=options,
+        catalog=catalog,
+        targets=targets,
+        runner=arguments.runner,
+        beam_args=tuple(arguments.beam),
+    )
+
+
+def settings_in(words: Sequence[str]) -> list[str]:
+    """The settings among words; a word without '=' goes on with a value that holds spaces."""
+    settings: list[str] = []
+    for word in " ".join(words).split():
+        if "=" in word or not settings:
+            settings.append(word)
+        else:
+            settings[-1] += f" {word}"
+    return settings
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
