@@ -18,7 +18,7 @@ job = --seed "$(SEED)" --out "$(OUT)" \
 	$(if $(RETRY),--retry "$(RETRY)") \
 	$(foreach word,$(SET),--set "$(word)") $(if $(BEAM_ARGS),-- $(BEAM_ARGS))
 
-.PHONY: help install sample dataset preflight $(STAGES) verify takedown overlap dedup-eval audit report train test trials lint
+.PHONY: help install sample dataset preflight $(STAGES) verify takedown overlap dedup-eval audit report train linear finetune bench test trials lint
 
 help: ## list the targets
 	@grep -hE '^[a-z |$$()A-Z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,15 +59,24 @@ DATA ?= out/$(notdir $(basename $(SEED)))
 train_out = $(if $(filter command line,$(origin OUT)),$(OUT),$(DATA)/training)
 train_config = $(or $(CONFIG),sample)
 train_set = $(foreach word,$(SET),--set "$(word)")
-train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA OUT CONFIG SET]
-	@$(BIN)/python -m training pretrain --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
+train_with = $(if $(GPUS),-m torch.distributed.run --standalone --nproc-per-node "$(GPUS)" -m training,-m training)
+train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA OUT CONFIG SET GPUS WEIGHTS]
+	@$(BIN)/python $(train_with) pretrain $(if $(WEIGHTS),--weights "$(WEIGHTS)") --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
 	@$(BIN)/python -m training linear --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
+
+transfer_from = $(if $(WEIGHTS),--weights "$(WEIGHTS)",$(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"))
+transfer_to = $(if $(TARGET),$(foreach word,$(TARGET),--target "$(word)"),--data "$(DATA)")
+linear finetune: $(VENV)/.train ## fc-only or full-ft on all targets of DATA, or on TARGET   [DATA TARGET OUT CHECKPOINT WEIGHTS CONFIG SET GPUS]
+	@$(BIN)/python $(if $(filter finetune,$@),$(train_with),-m training) $@ $(transfer_to) $(transfer_from) --out "$(train_out)" --config "$(train_config)" $(train_set)
+
+bench: $(VENV)/.train ## clips/s of the loader, the network and both   [DATA CONFIG SET N]
+	@$(BIN)/python -m training bench --data "$(DATA)" --config "$(train_config)" $(if $(N),--steps "$(N)") $(train_set)
 
 test: $(VENV)/.dev ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy labelspace dedup formats pipelines training
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 trials: $(VENV)/.dev ## the long trials: hostile servers, hostile media, kills, full disks (needs strace; some need root)
 	$(BIN)/python -m pytest -m trial tests/trials

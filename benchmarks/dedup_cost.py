@@ -20,12 +20,13 @@ import numpy as np
 from benchmarks.fetch import our_args
 from dedup.fingerprint import Fingerprint, fingerprint_target, fingerprint_video
 from dedup.index import PIECE_MOST_CODES, TargetIndex, TargetVideo
+from formats.edits import master_options
 from formats.video import VideoOptions, decode_gray, normalise
 
 CLIPS, ROUNDS = 6, 3
 SOURCES, TARGETS = 65_000_000, 413_000
 """The paper's videos; those of Kinetics, EPIC-Kitchens and Something-Something together."""
-SIZES, QUERIES, CODES_PER_VIDEO = (2**18, 2**20), 4096, 512
+SIZES, QUERIES, CODES_PER_VIDEO = (2**19, 2**21), 4096, 512
 VPDQ = """\
 import json, sys, time
 import vpdq
@@ -76,8 +77,11 @@ def print_costs(clips: Sequence[Path], scratch: Path, vpdq_python: str) -> None:
 
 def ten_seconds(clip: Path, made: Path) -> Path:
     """The clip as H.264 of 340x256, 28 frames a second and 10 s, repeated if it is shorter."""
+    # Of a file of ours, for not every container ends, or has times, when it is repeated.
+    master = f"{made}.master.mp4"
+    normalise(str(clip), master, master_options(VideoOptions()))
     size = "scale=340:256,setsar=1,fps=28,format=yuv420p"
-    args = ["-stream_loop", "-1", "-i", str(clip), "-t", "10", "-an", "-vf", size]
+    args = ["-stream_loop", "-1", "-i", master, "-t", "10", "-an", "-vf", size]
     ffmpeg(*args, "-c:v", "libx264", str(made))
     return made
 
@@ -182,13 +186,17 @@ def search_s(rows: float) -> float:
     spent = []
     for size in SIZES:
         index = TargetIndex.build(random_videos(size, rng), hashed=True)
-        index.search(queries, 52)
-        before = own_s()
-        index.search(queries, 52)
-        spent.append((own_s() - before) / QUERIES)
+        spent.append(min(looked_up_s(index, queries) for _ in range(ROUNDS + 1)) / QUERIES)
     per_row = max(0.0, (spent[1] - spent[0]) / (SIZES[1] - SIZES[0]))
     start = max(0.0, spent[0] - per_row * SIZES[0])
     return start * math.ceil(rows / PIECE_MOST_CODES) + per_row * rows
+
+
+def looked_up_s(index: TargetIndex, queries: np.ndarray) -> float:
+    """CPU seconds of looking for the queries."""
+    before = own_s()
+    index.search(queries, 52)
+    return own_s() - before
 
 
 def random_videos(codes: int, rng: np.random.Generator) -> Iterator[TargetVideo]:

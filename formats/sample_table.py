@@ -26,7 +26,7 @@ _CODECS = {
     b"avc3": ("h264", b"avcC"),
     b"hvc1": ("hevc", b"hvcC"),
     b"hev1": ("hevc", b"hvcC"),
-    b"av01": ("av1", b"av1C"),
+    b"av01": ("libdav1d", b"av1C"),
 }
 _VISUAL_BYTES = 78
 """Of a sample entry's fixed part, behind its own size and name."""
@@ -37,6 +37,7 @@ class SampleTable:
     """The packets of a video track, in the order in which they are decoded."""
 
     codec: str
+    """libavcodec's name of a decoder."""
     extradata: bytes
     """What its decoder must be told first."""
     width: int
@@ -130,13 +131,18 @@ def _table(track: Box, movie_timescale: int, size: int) -> SampleTable:
     if not count:
         raise Mp4Error("an mp4 without a frame")
     offset_N = _offsets(track, sizes_N)
-    if offset_N.min() < 0 or (offset_N + sizes_N).max() > size:
+    # Only wide offsets can be below 0, as numbers too large for 63 bits.
+    if int((offset_N + sizes_N).max()) > size or (b"co64" in track and int(offset_N.min()) < 0):
         raise Mp4Error("a frame lies outside of the file")
-    dts_N = np.concatenate([[0], np.cumsum(_expand(track[b"stts"], count))[:-1]]).astype(np.int64)
-    pts_N = dts_N + (_expand(track[b"ctts"], count) if b"ctts" in track else 0)
+    pts_N = _decoding_times(track[b"stts"], count)
+    if b"ctts" in track:
+        pts_N += _expand(track[b"ctts"], count)
     key_N = np.full(count, b"stss" not in track)
     if b"stss" in track:
-        key_N[_array(track[b"stss"], ">u4", 4) - 1] = True
+        keys = _array(track[b"stss"], ">u4", 4) - 1
+        if len(keys) and not 0 <= int(keys.min()) <= int(keys.max()) < count:
+            raise Mp4Error("a key frame that is not there")
+        key_N[keys] = True
     timescale = _timescale(track[b"mdhd"])
     start, end, late = _edit(track, timescale / movie_timescale)
     return SampleTable(
@@ -144,7 +150,7 @@ def _table(track: Box, movie_timescale: int, size: int) -> SampleTable:
         timescale,
         offset_N,
         sizes_N,
-        pts_N - start + late,
+        pts_N + (late - start) if late or start else pts_N,
         key_N,
         (pts_N >= start) & (pts_N < end),
     )
@@ -163,13 +169,18 @@ def _sizes(box: bytes, file_bytes: int) -> Ints:
         return _array(box, ">u4", 8)
     if same * count > file_bytes:
         raise Mp4Error("more frames than the file has bytes for")
-    return np.full(count, same, np.int64)
+    sizes_N: Ints = np.full(count, same, np.int64)
+    return sizes_N
 
 
 def _offsets(track: Box, sizes_N: Ints) -> Ints:
     """Where frames lie: chunk by chunk, one behind the other within a chunk."""
     wide = b"co64" in track
     chunk_C = _array(track[b"co64" if wide else b"stco"], ">u8" if wide else ">u4", 4)
+    before_N: Ints = np.cumsum(sizes_N) - sizes_N
+    if len(chunk_C) == 1:
+        # As in a video without sound: all frames follow each other.
+        return chunk_C + before_N
     (runs,) = struct.unpack_from(">I", track[b"stsc"], 4)
     table = np.frombuffer(track[b"stsc"], ">u4", 3 * runs, 8).reshape(-1, 3).astype(np.int64)
     first = table[:, 0] - 1
@@ -179,12 +190,22 @@ def _offsets(track: Box, sizes_N: Ints) -> Ints:
     per_chunk_C = np.repeat(table[:, 1], lengths)
     if per_chunk_C.sum() != len(sizes_N):
         raise Mp4Error("its chunks do not hold its frames")
-    start_N = np.repeat(chunk_C, per_chunk_C)
-    before_N = np.cumsum(sizes_N) - sizes_N
+    start_N: Ints = np.repeat(chunk_C, per_chunk_C)
     first_of_chunk_C = np.cumsum(per_chunk_C) - per_chunk_C
     filled = per_chunk_C > 0
-    base_N = np.repeat(before_N[first_of_chunk_C[filled]], per_chunk_C[filled])
+    base_N: Ints = np.repeat(before_N[first_of_chunk_C[filled]], per_chunk_C[filled])
     return start_N + before_N - base_N
+
+
+def _decoding_times(box: bytes, count: int) -> Ints:
+    """Ticks at which frames are decoded."""
+    runs, length, ticks = struct.unpack_from(">III", box, 4)
+    if runs == 1 and length >= count:
+        steady_N: Ints = np.arange(count) * ticks
+        return steady_N
+    times_N: Ints = np.zeros(count, np.int64)
+    np.cumsum(_expand(box, count)[:-1], out=times_N[1:])
+    return times_N
 
 
 def _expand(box: bytes, count: int) -> Ints:

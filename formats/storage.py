@@ -73,23 +73,34 @@ def publish(path: str) -> Iterator[str]:
         raise refused(path, error) from error
 
 
+def scratch_place() -> str:
+    """The folder for temporary files: TMPDIR, or the first of the usual ones that takes any.
+
+    Raises:
+        StorageError: none does.
+    """
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise StorageError(f"{error.strerror}; make room there, or set TMPDIR") from error
+
+
 @contextmanager
 def scratch_folder(prefix: str, parent: str | None = None) -> Iterator[str]:
     """A folder for what is under way, in `parent` or where TMPDIR says, removed at the end.
 
     Raises:
-        StorageError: the disk refused it, or something that the block did.
+        StorageError: the disk refused it, or what the block did there.
     """
-    try:
-        place = parent or tempfile.gettempdir()
-    except FileNotFoundError as error:  # Python tries some, by writing to them.
-        raise StorageError(f"{error.strerror}; make room there, or set TMPDIR") from error
+    place = parent or scratch_place()
     try:
         # Named as what `remove_leftovers` looks for, should this process be killed.
         with tempfile.TemporaryDirectory(".tmp", prefix, place) as folder:
             yield folder
     except OSError as error:
-        if not is_refusal(error):
+        # Whoever writes to an open file is not told its name.
+        elsewhere = error.filename is not None and not str(error.filename).startswith(place)
+        if elsewhere or not is_refusal(error):
             raise
         raise refused(place, error) from error
 

@@ -124,7 +124,7 @@ class FindDuplicates(beam.PTransform):
 
     job: Job
 
-    def expand(self, files: beam.PCollection[str]) -> list[beam.PCollection[str]]:
+    def expand(self, files: beam.PCollection[str]) -> tuple[beam.PCollection[str], ...]:
         options, buckets = self.job.options.deduplicate, self.job.options.run.buckets
         targets_ = Comparison(
             targets.index_files(self.job),
@@ -135,13 +135,13 @@ class FindDuplicates(beam.PTransform):
         batches = files | "ReadVideos" >> ReadTable(FingerprintedVideo)
         searches = {TABLE: find_in_batch} | ({DECOYS: find_decoys} if options.decoys else {})
         by_name = ("row_key", "target", "target_video_id")
-        return [
+        return tuple(
             batches
             | f"Find {table}"
             >> beam.FlatMap(search, targets_).with_output_types(tuple[int, pa.RecordBatch])
             | f"Write {table}" >> WriteTable(self.job.path(table), DuplicateRow, buckets, by_name)
             for table, search in searches.items()
-        ]
+        )
 
 
 def find_in_batch(

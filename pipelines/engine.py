@@ -23,6 +23,7 @@ from apache_beam.transforms import environments
 from tqdm import tqdm
 
 from formats.storage import StorageError, is_refusal, refused
+from formats.terminal import Terminal
 from pipelines.run import LOCAL, JobError
 
 # What a worker's exception looks like once the engine has turned it into text. Errors of our own
@@ -129,7 +130,8 @@ class _Progress:
     @contextmanager
     def bar(self, label: str, total: int | None, unit: str) -> Iterator[None]:
         """Show a bar on stderr while the block runs."""
-        with tqdm(total=total, desc=f"{label:<12}", unit=f" {unit}", leave=False) as bar:
+        words = {"desc": f"{label:<12}", "unit": f" {unit}"}
+        with tqdm(total=total, leave=False, file=Terminal(), **words) as bar:
             self._bar = bar
             try:
                 yield

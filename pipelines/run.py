@@ -20,6 +20,7 @@ from formats.shards import digest_of
 from formats.storage import StorageError, remove_leftovers, sha256_file, write_text
 from labelspace.seeds import load_seeds
 from pipelines.options import Options
+from pipelines.scratch import own_scratch
 from pipelines.target_specs import files_of
 
 # Raise it when a stage's output changes for the same options and input.
@@ -187,7 +188,8 @@ def exclusive(out: Path) -> Iterator[None]:
             raise JobError(f"{out}: another job is writing here; wait for it to end") from error
         for folder in (out, out / "stages", out / "report"):
             remove_leftovers(str(folder))
-        yield
+        with own_scratch(out):
+            yield
 
 
 def _clear(stage: str, job: Job) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from formats.storage import remove_leftovers, sha256_file, write_bytes
+from formats.terminal import Terminal
 from formats.video import encode_frames
 from pipelines.posts import SAMPLE_HOST, Kind, Post, Target, plan_posts, plan_targets
 from pipelines.reuploads import Recording, reuploaded
@@ -102,7 +103,7 @@ def _make_all(
     folder: str, rng_seed: int, jobs: list[Post | Target], workers: int
 ) -> Iterator[_Made]:
     make = partial(_make, folder, rng_seed)
-    with tqdm(total=len(jobs), desc="sample world", unit="video") as progress:
+    with tqdm(total=len(jobs), desc="sample world", unit="video", file=Terminal()) as progress:
         for made in _map(make, jobs, workers or os.cpu_count() or 1):
             progress.update()
             yield made

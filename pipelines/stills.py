@@ -2,7 +2,6 @@
 
 import base64
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from formats.storage import scratch_folder
 from formats.tables import ClipRow, LabelRow, MatchRow, VideoRow, read_rows
 from formats.video import DecodeError, thumbnail_jpeg
 from pipelines.summary import read_columns, table_files
@@ -154,7 +154,7 @@ def _still(path: str | None, second: float) -> Still:
 @contextmanager
 def extracted(folder: str, video: StoredBytes) -> Iterator[str]:
     """The path of a stored video by itself; the file goes when the block ends."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder("tagreel-") as scratch:
         path = Path(scratch) / "stored.mp4"
         with open(Path(folder) / "videos" / video.part, "rb") as tar:
             tar.seek(video.offset)

@@ -1,12 +1,12 @@
 """Hashing some videos of a target set: the unit of work of the stage `targets`."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dedup.fingerprint import Fingerprint, fingerprint_target
 from formats.shards import digest_of
+from formats.storage import scratch_folder
 from formats.tables import TargetHashRow, TargetVideoRow, write_rows
 from formats.video import DecodeError, VideoOptions, encode_pictures, normalise
 from pipelines.engine import progress
@@ -79,7 +79,7 @@ def hash_target(video: TargetEntry, stored: str, folder: str, options: Options) 
     piece = None
     if video.start_s is not None and video.end_s is not None:
         piece = (video.start_s, video.end_s)
-    with tempfile.TemporaryDirectory(prefix="tagreel-") as own:
+    with scratch_folder("tagreel-") as own:
         try:
             source, sha256 = _source(video, f"{own}/source.mp4", folder, options)
             decoded = normalise(source, stored, target_options(options), piece)

@@ -52,6 +52,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         csv.writer(file).writerows(rows[:6])
     (path / "kinetics_val.csv").write_text("video_id,uri,label\nt,5.mp4,yoga\nu,6.mp4,yoga\n")
     (path / "leak.csv").write_text("video_id,uri\nt,0.mp4\n")
+    (path / "ucf").mkdir()
+    (path / "ucf" / "v_Archery_g01_c01.mp4").write_bytes((path / "6.mp4").read_bytes())
+    archery = [f"Archery/v_Archery_g01_c0{number}.avi 1\n" for number in (1, 2)]
+    (path / "ucf" / "trainlist01.txt").write_text("".join(archery))
     (path / "my_labels.txt").write_text("# mine\nyoga\n")
     (path / "gone.txt").write_text("# asked for\nv1\nuri:2.mp4\nuploader:nobody\n")
     return path
@@ -143,6 +147,17 @@ def test_a_removal_is_judged_and_the_report_says_so(
 
 
 @pytest.mark.slow
+def test_a_benchmark_is_hashed_as_its_authors_hand_it_out(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    (command,) = [c for c in COMMANDS if c.startswith("make targets")]
+    assert "failed 1" in run(command, folder, *virtual_environment)
+    out = folder / "out" / "ucf"
+    assert (out / "target_shards" / "ucf101" / "train" / "MANIFEST.json").exists()
+    assert "c02" in (out / "target_videos" / "ucf101.failed").read_text()
+
+
+@pytest.mark.slow
 def test_recall_on_edited_targets_is_measured_and_the_report_says_so(
     virtual_environment: tuple[str, ...], folder: Path
 ) -> None:
@@ -172,6 +187,13 @@ def test_the_two_commands_of_the_first_screen_run(
     assert "random" in said
     for name in ("report/index.html", "DATASET_CARD.md", "training/linear.json"):
         assert (folder / "out" / "kinetics" / name).stat().st_size > 0
+    linear, tune = (line for line in COMMANDS if re.search("make (linear|finetune)", line))
+    assert "fc-only top-1 pre-trained" in run(linear, folder, short, *virtual_environment)
+    short = "SET=finetune.clips=16 finetune.grid_lr=0.02 evaluate.clips=1 finetune.scratch=true"
+    said = run(tune, folder, short, *virtual_environment)
+    assert "full-ft top-1 pre-trained" in said and "random" in said
+    for name in ("linear.html", "finetune.html", "finetune.json"):
+        assert (folder / "out" / "kinetics" / "training" / name).stat().st_size > 0
 
 
 def test_every_reason_fate_and_stage_is_explained() -> None:

@@ -1,38 +1,60 @@
-"""python -m training pretrain|finetune|linear|evaluate: one verb, one line, clear errors."""
+"""python -m training pretrain|inflate|finetune|linear|evaluate|bench: one verb, clear errors."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from formats.settings import SettingsError
 from formats.shards import ShardError
 from formats.storage import StorageError
-from training import commands
+from training import commands, transfer
+from training.bench import CLASSES, bench, table
 from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_checkpoint
 from training.frames import VideoError
+from training.inflation import inflate_checkpoint
 from training.learner import TrainingError
-from training.linear import LinearError
+from training.loop import TrainingStopped
 from training.options import Options, load_options, override
+from training.ranks import joined
+from training.targets import find_targets
+from training.truth import TargetError
+from training.weights import as_checkpoint, load_weights
 
 # What can go wrong without a bug in this program; each says in one sentence what to do.
 _EXPECTED = (
     CheckpointError,
-    LinearError,
     SettingsError,
     ShardError,
     StorageError,
+    TargetError,
     TrainingError,
     VideoError,
 )
 
 
+_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_WEIGHTS = "weights to begin with: a checkpoint.pt, or a file of torchvision, ig65m-pytorch or VMZ"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
+    """Run one verb; return the exit code.
+
+    0 done, 1 failed, 2 called wrongly, 130 interrupted, 143 stopped by SIGTERM with a checkpoint.
+    Of the processes that torchrun starts, the first one prints what came out.
+    """
     parsed = _parser().parse_args(arguments)
     verb: Callable[[argparse.Namespace], str] = parsed.verb
     try:
-        print(verb(parsed))
+        with joined() as ranks:
+            text = verb(parsed)
+            if ranks.writes:
+                print(text)
+    except TrainingStopped as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 143
     except _EXPECTED as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -44,69 +66,119 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _pretrain(parsed: argparse.Namespace) -> str:
     options = load_options(parsed.config, parsed.set)
-    checkpoint = commands.pretrain(parsed.data, parsed.out, options)
+    checkpoint = commands.pretrain(parsed.data, parsed.out, options, parsed.weights or "")
     return f"trained {checkpoint.step} steps over {checkpoint.epoch + 1} epochs: {parsed.out}"
+
+
+def _inflate(parsed: argparse.Namespace) -> str:
+    return inflate_checkpoint(parsed.checkpoint, parsed.out, parsed.set)
+
+
+def _bench(parsed: argparse.Namespace) -> str:
+    options = load_options(parsed.config, parsed.set)
+    clips = commands.dataset_clips(parsed.data, options) if parsed.data else None
+    labels = clips.manifest.labels if clips else tuple(str(i) for i in range(CLASSES))
+    result = bench(commands.new_learner(options, labels), clips, options, parsed.steps)
+    return table(result)
 
 
 def _finetune(parsed: argparse.Namespace) -> str:
     source = _checkpoint(parsed)
     options = _options(parsed, source)
-    return commands.describe(commands.finetune(parsed.target, source, parsed.out, options))
+    return transfer.finetune(_targets(parsed), source, parsed.out, options)
 
 
 def _linear(parsed: argparse.Namespace) -> str:
     source = _checkpoint(parsed)
     options = _options(parsed, source)
-    targets = parsed.target or (commands.find_targets(parsed.data) if parsed.data else [])
-    return commands.linear(targets, source, parsed.out, options)
+    return transfer.linear(_targets(parsed), source, parsed.out, options)
 
 
 def _evaluate(parsed: argparse.Namespace) -> str:
-    return commands.describe(commands.measure(parsed.target, _checkpoint(parsed)))
+    source = _checkpoint(parsed)
+    options = override(source.options, parsed.set)
+    return transfer.evaluate(parsed.target, source, options, parsed.out or "")
+
+
+def _targets(parsed: argparse.Namespace) -> list[str]:
+    return parsed.target or (find_targets(parsed.data) if parsed.data else [])
 
 
 def _options(parsed: argparse.Namespace, source: Checkpoint) -> Options:
     """The named config with the checkpoint's network and clips, or the checkpoint's own options."""
     if parsed.config:
-        return commands.with_checkpoint(source, load_options(parsed.config, parsed.set))
+        options = load_options(parsed.config, parsed.set)
+        return replace(options, model=source.options.model, clips=source.options.clips)
     return override(source.options, parsed.set)
 
 
 def _checkpoint(parsed: argparse.Namespace) -> Checkpoint:
-    return load_checkpoint(parsed.checkpoint or str(Path(parsed.out) / CHECKPOINT))
+    """The checkpoint that is named, or weights of others as one with the options of this call."""
+    if not parsed.weights:
+        return load_checkpoint(parsed.checkpoint or str(Path(parsed.out) / CHECKPOINT))
+    weights = load_weights(parsed.weights)
+    if weights.labels:
+        print(f"{parsed.weights}: {weights.found}", file=sys.stderr)
+        return load_checkpoint(parsed.weights)
+    trust = "classes without names, taken to be in a target's order"
+    print(f"{parsed.weights}: {weights.found}; {trust}", file=sys.stderr)
+    config, words = getattr(parsed, "config", None), getattr(parsed, "set", [])
+    options = load_options(config, words) if config else override(Options(), words)
+    return as_checkpoint(weights, options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-
-    verb = _verb(verbs, "pretrain", _pretrain, "learn from a dataset, or go on learning")
-    verb.add_argument("--data", required=True, help="folder of the dataset job")
-    verb.add_argument("--out", required=True, help="folder of the run")
-    _add_options(verb)
-    verb.set_defaults(config="sample")
-
-    verb = _verb(verbs, "finetune", _finetune, "train a checkpoint on a target (full-ft)")
-    verb.add_argument("--target", required=True, help="folder with train/ and val/ shards")
-    verb.add_argument("--checkpoint", required=True, help="pre-trained checkpoint.pt")
-    verb.add_argument("--out", required=True, help="folder of the new run")
-    _add_options(verb)
-
-    verb = _verb(verbs, "linear", _linear, "linear classifier on frozen features (fc-only)")
-    verb.add_argument("--data", help="folder of the dataset job: every target it holds")
-    verb.add_argument("--target", action="append", help="folder with train/ and val/; repeatable")
-    verb.add_argument("--checkpoint", help="checkpoint.pt; default: the one in --out")
-    verb.add_argument("--out", required=True, help="folder that linear.json is written to")
-    _add_options(verb)
-
-    verb = _verb(verbs, "evaluate", _evaluate, "accuracy of a checkpoint on a split")
-    verb.add_argument("--target", required=True, help="folder of one split's shards")
-    verb.add_argument("--checkpoint", required=True, help="checkpoint.pt")
+    _add_source_verbs(verbs)
+    _add_target_verbs(verbs)
     return parser
 
 
+def _add_source_verbs(verbs: _Verbs) -> None:
+    verb = _verb(verbs, "pretrain", _pretrain, "learn from a dataset, or go on learning")
+    verb.add_argument("--data", required=True, help="folder of the dataset job")
+    verb.add_argument("--out", required=True, help="folder of the run")
+    verb.add_argument("--weights", help=_WEIGHTS)
+    _add_options(verb)
+    verb.set_defaults(config="sample")
+
+    verb = _verb(verbs, "inflate", _inflate, "turn an R2D trained on frames into an R3D")
+    verb.add_argument("--checkpoint", required=True, help="checkpoint.pt of model.kind = r2d")
+    verb.add_argument("--out", required=True, help="folder that the R3D's checkpoint.pt goes to")
+    _add_set(verb)
+
+    verb = _verb(verbs, "bench", _bench, "speed of the loader, the network, and both")
+    verb.add_argument("--data", help="folder of the dataset job; without it only the network")
+    verb.add_argument("--steps", type=_steps, default=50, help="steps to measure; default: 50")
+    _add_options(verb)
+    verb.set_defaults(config="sample")
+
+
+def _add_target_verbs(verbs: _Verbs) -> None:
+    verb = _verb(verbs, "finetune", _finetune, "train a checkpoint on a target (full-ft)")
+    _add_targets(verb)
+
+    verb = _verb(verbs, "linear", _linear, "linear classifier on frozen features (fc-only)")
+    _add_targets(verb)
+
+    verb = _verb(verbs, "evaluate", _evaluate, "accuracy of a checkpoint on a split")
+    verb.add_argument("--target", required=True, help="folder of one split's shards")
+    _add_source(verb, "checkpoint.pt")
+    verb.add_argument("--out", help="folder for the result as JSON and as a page")
+    _add_set(verb)
+
+
+def _add_targets(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--data", help="folder of the dataset job: every target it holds")
+    verb.add_argument("--target", action="append", help="folder with train/ and val/; repeatable")
+    _add_source(verb, "checkpoint.pt; default: the one in --out", required=False)
+    verb.add_argument("--out", required=True, help="folder for results as JSON and as pages")
+    _add_options(verb)
+
+
 def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    verbs: _Verbs,
     name: str,
     function: Callable[[argparse.Namespace], str],
     what: str,
@@ -116,11 +188,21 @@ def _verb(
     return verb
 
 
+def _add_source(verb: argparse.ArgumentParser, what: str, *, required: bool = True) -> None:
+    source = verb.add_mutually_exclusive_group(required=required)
+    source.add_argument("--checkpoint", help=what)
+    source.add_argument("--weights", help=_WEIGHTS)
+
+
 def _add_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--config",
         help="name in training/configs, or a file; default: sample, or what the checkpoint had",
     )
+    _add_set(verb)
+
+
+def _add_set(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--set",
         action="append",
@@ -128,6 +210,13 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
         metavar="SECTION.OPTION=VALUE",
         help="change one option; repeatable",
     )
+
+
+def _steps(text: str) -> int:
+    steps = int(text)
+    if steps < 1:
+        raise argparse.ArgumentTypeError(f"want at least 1, got {steps}")
+    return steps
 
 
 if __name__ == "__main__":

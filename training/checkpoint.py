@@ -13,7 +13,7 @@ from formats.storage import publish
 from training.options import Options, from_sections
 
 CHECKPOINT = "checkpoint.pt"
-FORMAT = 1
+FORMAT = 2
 # What `torch.load` raises on damaged bytes, and a dictionary with other keys.
 _NOT_OURS = (
     AttributeError,
@@ -45,9 +45,13 @@ class Checkpoint:
     step: int
     """Steps done."""
     epoch: int
-    batch: int
-    """Batches of that epoch done."""
+    clips: int
+    """Clips of that epoch done, by all ranks."""
+    ranks: int
+    """Processes that learned together; a step takes `batch_size` clips of each."""
     rng_state: Tensor
+    origin: str = ""
+    """SHA-256 of the weights that the run began with; empty for random ones."""
     format: int = FORMAT
 
 
@@ -75,10 +79,21 @@ def load_checkpoint(path: str) -> Checkpoint:
         raise CheckpointError(f"{path}: not a checkpoint of ours: cut short or another format")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if content.get("format") != FORMAT:
+            raise ValueError(f"format {content.get('format')}, this version reads {FORMAT}")
         checkpoint = Checkpoint(**{**content, "options": from_sections(content["options"])})
+        _refuse_other_types(checkpoint)
     except _NOT_OURS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint of ours: {reason}") from error
-    if checkpoint.format != FORMAT:
-        raise CheckpointError(f"{path}: format {checkpoint.format}, this version reads {FORMAT}")
     return checkpoint
+
+
+def _refuse_other_types(checkpoint: Checkpoint) -> None:
+    weights, counts = checkpoint.model, (checkpoint.step, checkpoint.epoch, checkpoint.clips)
+    if not all(isinstance(value, Tensor) for value in weights.values()) or "fc.bias" not in weights:
+        raise ValueError("its model is no dictionary of tensors with a last layer")
+    if not all(isinstance(label, str) for label in checkpoint.labels):
+        raise ValueError("its labels are no texts")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError(f"it stands at step, epoch and clip {counts}")

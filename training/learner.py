@@ -1,24 +1,37 @@
 """A network with its optimiser, and one step of learning (paper 3.3)."""
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from training.clips import Batch
-from training.models import r2d, r2plus1d, r3d
+from training.layouts import build
 from training.models.networks import VideoResNet
-from training.options import ModelOptions, TrainOptions
+from training.options import ModelOptions, TrainOptions, lr_factors
+from training.ranks import local_rank, ranks, summed
 from training.schedule import learning_rate
 from training.transforms import normalise
+from training.yuv import YuvClips
+
+CUDNN = 91_500
+"""The first version without known faults in 3D convolutions."""
 
 
 class TrainingError(Exception):
     """Training cannot go on, or not in this way."""
+
+
+class DivergedError(TrainingError):
+    """The loss is not finite, so the learning rate is too high."""
 
 
 def build_model(options: ModelOptions, num_classes: int, rng_seed: int) -> VideoResNet:
@@ -29,27 +42,64 @@ def build_model(options: ModelOptions, num_classes: int, rng_seed: int) -> Video
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng_seed)
-        if options.kind == "r3d":
-            return r3d(options.depth, num_classes, width=options.width)
-        if options.kind == "r2d":
-            return r2d(options.depth, num_classes, width=options.width)
-        return r2plus1d(
-            options.depth, num_classes, midplanes=options.midplanes, width=options.width
-        )
+        return build(options, num_classes)
 
 
 def use_device(threads: int) -> torch.device:
-    """The GPU where there is one, else the CPU with this many threads (0 = one per core)."""
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    """This process's GPU where there is one, else the CPU with this many threads.
+
+    0 threads are one per core, shared among the processes that learn together on this machine.
+    """
+    number, count = local_rank()
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // count))
     if not torch.cuda.is_available():
         return torch.device("cpu")
     # Every batch has the same shape, so the search for the fastest kernels pays.
     torch.backends.cudnn.benchmark = True
-    return torch.device("cuda")
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)
+    return device
+
+
+class Outcome:
+    """The loss of a step, before it; on a GPU it is known some time after the step was asked for.
+
+    Reading it waits for that, so a loop that reads the outcome of the step before keeps a GPU busy.
+    """
+
+    def __init__(self, step: int, loss: Tensor, stop: bool):
+        self.step = step
+        both = torch.stack((loss.detach(), torch.full_like(loss, stop)))
+        self._both = summed(both)
+        self._copied = None
+        if both.device.type == "cuda":
+            self._both = torch.empty(2, pin_memory=True).copy_(both, non_blocking=True)
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._copied.record()
+
+    def read(self) -> tuple[float, bool]:
+        """The mean loss over all ranks, and whether any of them asked to stop.
+
+        Raises:
+            DivergedError: the loss is not finite, so the learning rate is too high.
+        """
+        if self._copied:
+            self._copied.synchronize()
+        loss, stop = self._both.tolist()
+        loss /= ranks().count
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss} at step {self.step}: lower train.lr")
+        return loss, stop > 0
 
 
 class Learner:
-    """A network on a device, learning by Nesterov's SGD."""
+    """A network on a device, learning by Nesterov's SGD, alone or with the other ranks.
+
+    Every rank sees batches of its own and normalises by their statistics; gradients are averaged.
+
+    Raises:
+        TrainingError: this cuDNN would compute the network wrongly.
+    """
 
     def __init__(
         self,
@@ -57,58 +107,155 @@ class Learner:
         options: TrainOptions,
         model_options: ModelOptions,
         device: torch.device,
+        origin: str = "",
     ):
         self.device = device
+        self.lag = 1 if device.type == "cuda" else 0
+        """Steps after which an outcome is read, so that the device always has work queued."""
+        self.origin = origin
+        """SHA-256 of the weights that `model` came with; empty for random ones."""
         self.model = model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if device.type == "cuda" and in_half_precision(model_options, device):
+            version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+            refuse_cudnn(version, model)
         self.optimiser = torch.optim.SGD(
-            parameter_groups(self.model, options.weight_decay),
-            lr=learning_rate(0, options),
+            parameter_groups(self.model, options.weight_decay, lr_factors(options)),
+            lr=learning_rate(0, options, ranks().count),
             momentum=options.momentum,
             nesterov=options.momentum > 0,
+            fused=device.type == "cuda",
         )
         self._options = options
         self._model_options = model_options
+        self._network = self._with_the_others(options.compile)
 
-    def learn(self, batch: Batch, step: int) -> float:
-        """Take one step; return the loss before it.
-
-        Raises:
-            TrainingError: the loss is not finite, so the learning rate is too high.
-        """
+    def learn(self, batch: Batch, step: int, *, stop: bool = False) -> Outcome:
+        """Take one step; `stop` tells the other ranks that this one is asked to end."""
+        rate = learning_rate(step, self._options, ranks().count)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(step, self._options)
+            group["lr"] = rate * group.get("lr_factor", 1.0)
         self.model.train()
-        logits = forward(self.model, batch.frames_BTHWC, self._model_options)
+        logits = _run(self._network, batch.frames_BTHWC, self._model_options, self.device)
         labels = batch.label_id_B.to(self.device, non_blocking=True)
-        loss = functional.cross_entropy(logits, labels)
-        value = float(loss.detach())
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss is {value} at step {step}: lower train.lr")
+        loss = loss_of(logits, labels)
+        outcome = Outcome(step, loss, stop)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()
-        return value
+        return outcome
+
+    def restore(self, model: Mapping[str, Tensor], optimiser: Mapping[str, object]) -> None:
+        """Take up the weights and the optimiser of a checkpoint, whatever device wrote it."""
+        self.model.load_state_dict(model)
+        fused = self.optimiser.defaults["fused"]
+        self.optimiser.load_state_dict(dict(optimiser))
+        for group in self.optimiser.param_groups:
+            group["fused"] = fused
+
+    def _with_the_others(self, compiled: bool) -> nn.Module:
+        network: nn.Module = self.model
+        gpu = self.device.type == "cuda"
+        if ranks().count > 1:
+            # Batch-norm statistics are each rank's own (paper 3.3): no buffers are exchanged.
+            network = DistributedDataParallel(
+                network,
+                device_ids=[self.device] if gpu else None,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
+        if compiled and gpu:
+            network = cast(nn.Module, torch.compile(network, dynamic=False))
+        return network
 
 
 def forward(
-    model: VideoResNet, frames_BTHWC: Tensor, options: ModelOptions, *, features: bool = False
+    model: VideoResNet,
+    frames_BTHWC: Tensor | YuvClips,
+    options: ModelOptions,
+    *,
+    features: bool = False,
 ) -> Tensor:
     """float32 logits (or pooled features) of uint8 frames, on the model's device."""
     device = next(model.parameters()).device
+    return _run(model.features if features else model, frames_BTHWC, options, device)
+
+
+def _run(
+    network: Callable[[Tensor], Tensor],
+    frames_BTHWC: Tensor | YuvClips,
+    options: ModelOptions,
+    device: torch.device,
+) -> Tensor:
     frames_BCTHW = normalise(frames_BTHWC.to(device, non_blocking=True), options.normalise)
-    auto = options.precision == "auto" and _has_bfloat16(device)
-    half = auto or options.precision == "bfloat16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        output = model.features(frames_BCTHW) if features else model(frames_BCTHW)
+    with torch.autocast(device.type, torch.bfloat16, enabled=in_half_precision(options, device)):
+        output = network(frames_BCTHW)
     return output.float()
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights and batch-norm scales with weight decay, biases without, as Caffe2 tags them."""
-    return [
-        {"params": list(_named(model, bias=False)), "weight_decay": weight_decay},
-        {"params": list(_named(model, bias=True)), "weight_decay": 0.0},
-    ]
+def loss_of(logits_BC: Tensor, labels: Tensor) -> Tensor:
+    """Softmax cross-entropy of label ids [B]; a sigmoid's, per label, of zeros and ones [B, C].
+
+    The second is summed over the labels of a clip: with hundreds of them a mean would leave next
+    to no gradient for the few that it carries.
+    """
+    if labels.ndim == 1:
+        return functional.cross_entropy(logits_BC, labels)
+    every = functional.binary_cross_entropy_with_logits(logits_BC, labels, reduction="sum")
+    return every / len(labels)
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, factors: Mapping[str, float] = MappingProxyType({})
+) -> list[dict[str, object]]:
+    """Weights and batch-norm scales with weight decay, biases without, as Caffe2 tags them.
+
+    `factors` multiply the learning rate of the layers (`stem`, `layer1` ... `fc`) they name; one of
+    0 keeps a layer's weights as they are.
+    """
+    groups: list[dict[str, object]] = []
+    for factor in sorted({factors.get(_layer(name), 1.0) for name, _ in model.named_parameters()}):
+        for bias, decay in ((False, weight_decay), (True, 0.0)):
+            own = [
+                (name, parameter)
+                for name, parameter in model.named_parameters()
+                if name.endswith(".bias") == bias and factors.get(_layer(name), 1.0) == factor
+            ]
+            for _, parameter in own:
+                parameter.requires_grad_(factor != 0)
+            group = {"params": [p for _, p in own], "weight_decay": decay, "lr_factor": factor}
+            groups += [group] if own else []
+    return groups
+
+
+def _layer(parameter: str) -> str:
+    return parameter.partition(".")[0]
+
+
+def in_half_precision(options: ModelOptions, device: torch.device) -> bool:
+    """Whether convolutions are computed in bfloat16."""
+    auto = options.precision == "auto" and _has_bfloat16(device)
+    return auto or options.precision == "bfloat16"
+
+
+def refuse_cudnn(version: int | None, model: nn.Module) -> None:
+    """Refuse a cuDNN that computes 3D convolutions in bfloat16 wrongly, or without bounds.
+
+    Up to 9.12 results can be wrong (pytorch#163539), before 9.15 memory grows 17-fold (#166643).
+    Networks whose convolutions all run as 2D ones are free of both.
+
+    Raises:
+        TrainingError: the network has 3D convolutions, and cuDNN is older than 9.15.
+    """
+    solid = any(
+        isinstance(module, nn.Conv3d) and not getattr(module, "folded", False)
+        for module in model.modules()
+    )
+    if solid and version is not None and version < CUDNN:
+        old = f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
+        raise TrainingError(
+            f"cuDNN {old} computes 3D convolutions in bfloat16 wrongly or with far too much "
+            "memory: install 9.15 or newer, or set model.precision=float32"
+        )
 
 
 @cache
@@ -118,9 +265,3 @@ def _has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpu = Path("/proc/cpuinfo")
     return cpu.is_file() and "avx512_bf16" in cpu.read_text().split()
-
-
-def _named(model: nn.Module, *, bias: bool) -> Iterator[nn.Parameter]:
-    for name, parameter in model.named_parameters():
-        if name.endswith(".bias") == bias:
-            yield parameter

@@ -1,88 +1,93 @@
 """The paper's `fc-only` transfer: logistic regression on a network's features (paper 4)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+import torch
 
-from training.draws import Epoch
-from training.evaluate import Accuracy, Floats, Ints, VideoFeatures, accuracy
+from training.evaluate import Floats, VideoFeatures
+from training.logistic import Classifier, LogisticRegression
 from training.options import EvaluateOptions
-
-MAX_ITERATIONS = 2000
-
-
-class LinearError(Exception):
-    """The target's training videos are too few to learn from."""
+from training.scores import Bools, mean_average_precision, top1
+from training.truth import Truth, holdout
 
 
 @dataclass(frozen=True)
-class LinearResult:
-    """What the classifier reached on the target's validation videos."""
+class Choice:
+    """What the hold-out said of one candidate."""
 
-    accuracy: Accuracy
-    c: float
-    """The inverse penalty that the hold-out chose."""
+    settings: Mapping[str, float]
+    top1: float
+    mean_ap: float
+    taken: bool = False
+    diverged: bool = False
+    """Whether its loss overflowed; then it has no share."""
 
 
-def fit_and_test(
+@dataclass(frozen=True)
+class Fitted:
+    """A classifier for a target's labels."""
+
+    classifier: Classifier
+    choices: tuple[Choice, ...]
+
+    def predict(self, videos: VideoFeatures) -> Floats:
+        """The mean probability over each video's clips, [V, C]."""
+        return _predict(self.classifier, videos.features_VKD)
+
+
+def fit_linear(
     train: VideoFeatures,
-    val: VideoFeatures,
-    labels: tuple[str, ...],
+    truth: Truth,
     options: EvaluateOptions,
+    device: torch.device,
+    *,
     rng_seed: int,
-) -> LinearResult:
-    """Fit on all training videos with the C that did best on a hold-out of them; test on val.
+) -> Fitted:
+    """Fit to all training videos with the C that did best on a hold-out of them.
 
-    A video's score is the mean over its clips. Among equals the strongest penalty is taken.
+    Best is by top-1, or by mAP where videos carry several labels. Among equals the strongest
+    penalty is taken.
 
     Raises:
-        LinearError: no label, or only one, is left when the hold-out is taken away.
+        TargetError: no label, or only one, is left when the hold-out is taken away.
     """
-    held_V = _holdout(train, options.holdout_fraction, rng_seed)
-    scores = {}
+    held = holdout(truth, options.holdout_fraction, rng_seed)
+    # By id, so that the order of the shards cannot change the last digits.
+    order_V = np.argsort(np.array(train.clip_ids))
+    clip_ids = [train.clip_ids[i] for i in order_V]
+    features_VKD, truth_VC = train.features_VKD[order_V], truth.matrix(clip_ids)
+    held_V = np.array([clip_id in held for clip_id in clip_ids])
+    problem = _problem(features_VKD[~held_V], truth_VC[~held_V], device, truth.several)
+    choices = []
     for c in sorted(options.linear_c):
-        classifier = _fit(train.features_VKD[~held_V], train.label_id_V[~held_V], c)
-        predicted = _predict(classifier, train.features_VKD[held_V], len(labels))
-        scores[c] = accuracy(predicted, train.label_id_V[held_V], labels).top1
-    best = max(scores, key=lambda c: (scores[c], -c))
-    classifier = _fit(train.features_VKD, train.label_id_V, best)
-    predicted = _predict(classifier, val.features_VKD, len(labels))
-    return LinearResult(accuracy(predicted, val.label_id_V, labels), best)
+        predicted_VC = _predict(problem.fit(c), features_VKD[held_V])
+        right_VC = truth_VC[held_V]
+        found = top1(predicted_VC, right_VC), mean_average_precision(predicted_VC, right_VC)
+        choices.append(Choice({"C": c}, *found))
+    best = max(choices, key=lambda c: (rank_of(c, truth), -c.settings["C"]))
+    marked = tuple(Choice(c.settings, c.top1, c.mean_ap, c is best) for c in choices)
+    whole = _problem(features_VKD, truth_VC, device, truth.several)
+    return Fitted(whole.fit(best.settings["C"]), marked)
 
 
-def _holdout(videos: VideoFeatures, fraction: float, rng_seed: int) -> npt.NDArray[np.bool_]:
-    """Which videos are held out: the same share of every label, whatever the order of videos."""
-    key = Epoch(rng_seed, 0)
-    held_V = np.zeros(len(videos.clip_ids), dtype=bool)
-    for label_id in np.unique(videos.label_id_V):
-        members = np.flatnonzero(videos.label_id_V == label_id)
-        order = sorted(members, key=lambda i: key.fractions("holdout", videos.clip_ids[i]))
-        held_V[order[: min(len(order) - 1, max(1, round(fraction * len(order))))]] = True
-    if not held_V.any() or len(np.unique(videos.label_id_V)) < 2:
-        raise LinearError(
-            f"{len(held_V)} training videos of {len(np.unique(videos.label_id_V))} labels are too "
-            "few: want two labels, one of them with two videos"
-        )
-    return held_V
+def rank_of(choice: Choice, truth: Truth) -> float:
+    """By what a candidate is chosen."""
+    if choice.diverged:
+        return -1.0
+    return choice.mean_ap if truth.several else choice.top1
 
 
-def _fit(features_VKD: Floats, label_id_V: Ints, c: float) -> Pipeline:
-    clips = features_VKD.shape[1]
-    classifier = make_pipeline(
-        StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS, random_state=0)
-    )
-    classifier.fit(features_VKD.reshape(-1, features_VKD.shape[2]), np.repeat(label_id_V, clips))
-    return classifier
+def _problem(
+    features_VKD: Floats, truth_VC: Bools, device: torch.device, several: bool
+) -> LogisticRegression:
+    clips, size = features_VKD.shape[1:]
+    truth_NC = np.repeat(truth_VC, clips, 0)
+    return LogisticRegression(features_VKD.reshape(-1, size), truth_NC, device, several=several)
 
 
-def _predict(classifier: Pipeline, features_VKD: Floats, num_labels: int) -> Floats:
-    """Mean probability over a video's clips; 0 for a label that had no training video."""
+def _predict(classifier: Classifier, features_VKD: Floats) -> Floats:
     videos, clips, size = features_VKD.shape
-    known = classifier.predict_proba(features_VKD.reshape(-1, size))
-    scores = np.zeros((videos, num_labels), dtype=np.float32)
-    scores[:, classifier.classes_] = known.reshape(videos, clips, -1).mean(1)
-    return scores
+    known = classifier.probabilities(features_VKD.reshape(-1, size))
+    return np.asarray(known.reshape(videos, clips, -1).mean(1))

@@ -1,21 +1,19 @@
 """Every option of the training side: typed, with unit, default and paper section, checked."""
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from formats.settings import SettingsError, load_settings, to_toml
+from training.clip_options import ClipOptions as ClipOptions
+from training.option_checks import at_least, one_of, operational
 
 CONFIGS = Path(__file__).parent / "configs"
-
-Value = TypeVar("Value")
-
-
-def operational(default: Value) -> Value:
-    """A dataclass field whose value does not change what is learned."""
-    return field(default=default, metadata={"operational": True})
+DEPTHS = (18, 34, 101, 152)
+LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4", "fc")
 
 
 @dataclass(frozen=True)
@@ -29,55 +27,24 @@ class ModelOptions:
     """Channels of the first layer; the paper's networks have 64."""
     midplanes: str = "paper"
     """`torchvision` for the form that torchvision's 18-layer weights need."""
+    eps: float = 0.0
+    """Of batch normalisation; 0 = the authors' 1e-3, or 1e-5 with torchvision's mid-planes."""
     normalise: str = "colour"
     """`colour`: subtract the authors' mean colour. `motion`: subtract each clip's mean frame and
     even out its contrast, for small datasets whose labels are motions, not scenes."""
     precision: str = "auto"
     """`float32`, `bfloat16` convolutions, or `auto`: bfloat16 where the processor has it."""
+    folded: bool = operational(True)
+    """Run convolutions over space or time as 2D ones; the weights are the same."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "kind", "r2plus1d", "r3d", "r2d")
-        _one_of(self, "midplanes", "paper", "torchvision")
-        _one_of(self, "normalise", "colour", "motion")
-        _one_of(self, "precision", "auto", "float32", "bfloat16")
-        _at_least(self, width=2)
-
-
-@dataclass(frozen=True)
-class ClipOptions:
-    """What the loader makes of a stored video (paper 3.3)."""
-
-    split: str = "all"
-    """Folder below `shards/` that pre-training reads."""
-    num_frames: int = 8
-    """Frames per clip, consecutive at `fps`."""
-    fps: float = 0.0
-    """Frames per second that are looked at; 0 = the video's own rate, as in the paper."""
-    height: int = 128
-    """Pixels that frames are scaled to, whatever their aspect ratio."""
-    width: int = 171
-    crop: int = 112
-    """Side of the square cut from that: anywhere for training, from the centre for testing."""
-    mirror: bool = True
-    """Mirror every second training clip; turn it off where left and right are different labels."""
-    recolour: bool = False
-    """Shuffle the colours of training clips and invert every second one: for small datasets, where
-    a network would learn its videos by their colours."""
-    cache_mib: int = operational(0)
-    """Keep decoded, scaled videos in memory up to this much; needs `workers = 0`."""
-    workers: int = operational(0)
-    """Processes that decode; 0 = decode between steps. The batches are the same."""
-    shards_per_window: int = 4
-    """Shards whose clips are mixed. Their bytes are in memory, once over all workers."""
-    verify: str = operational("full")
-    """`full` re-reads every shard's SHA-256 before the first step, `size` its size only."""
-
-    def __post_init__(self) -> None:
-        _one_of(self, "verify", "full", "size")
-        _at_least(self, num_frames=1, fps=0, crop=16, cache_mib=0, workers=0)
-        _at_least(self, shards_per_window=1, height=self.crop, width=self.crop)
-        if self.cache_mib and self.workers:
-            raise ValueError("cache_mib needs workers = 0: each worker would keep its own copy")
+        one_of(self, "kind", "r2plus1d", "r3d", "r2d")
+        one_of(self, "midplanes", "paper", "torchvision")
+        one_of(self, "normalise", "colour", "motion")
+        one_of(self, "precision", "auto", "float32", "bfloat16")
+        at_least(self, width=2, eps=0)
+        if self.depth not in DEPTHS:
+            raise ValueError(f"depth must be one of {DEPTHS}, got {self.depth}")
 
 
 @dataclass(frozen=True)
@@ -89,8 +56,9 @@ class TrainOptions:
     clips: int = 490_000_000
     """Clips processed in all, repeats counted."""
     batch_size: int = 6
+    """Clips per step of each process that learns; torchrun starts one per GPU."""
     lr: float = 0.192
-    """At `lr_batch_size` clips per step; scaled linearly to `batch_size`."""
+    """At `lr_batch_size` clips per step; scaled linearly to those that all processes take."""
     lr_batch_size: int = 768
     reductions: int = 13
     """How often the learning rate is lowered, at equal distances."""
@@ -106,10 +74,14 @@ class TrainOptions:
     """CPU threads of PyTorch; 0 = one per core."""
     checkpoint_steps: int = operational(1000)
     """Steps between checkpoints; one is also written at the end."""
+    compile: bool = operational(False)
+    """Let torch.compile fuse the network's layers; only on a GPU."""
+    tensorboard: bool = operational(True)
+    """Also write loss, rate and speed for TensorBoard, to `tensorboard/` in the run's folder."""
 
     def __post_init__(self) -> None:
-        _at_least(self, clips=1, batch_size=1, lr_batch_size=1, reductions=0, warmup_clips=0)
-        _at_least(self, threads=0, checkpoint_steps=1, lr=0, momentum=0, weight_decay=0)
+        at_least(self, clips=1, batch_size=1, lr_batch_size=1, reductions=0, warmup_clips=0)
+        at_least(self, threads=0, checkpoint_steps=1, lr=0, momentum=0, weight_decay=0)
 
 
 @dataclass(frozen=True)
@@ -124,12 +96,47 @@ class FinetuneOptions(TrainOptions):
     lr_factor: float = 0.1
     warmup_clips: int = 0
     weight_decay: float = 5e-3
+    grid_lr: tuple[float, ...] = (2e-4, 8e-4, 3.2e-3)
+    """Values of `lr` to choose from on a hold-out of the training videos; none: `lr` itself."""
+    grid_weight_decay: tuple[float, ...] = (5e-4, 5e-3)
+    """Values of `weight_decay` to choose from together with them; none: `weight_decay` itself."""
+    layer_lr: tuple[str, ...] = ()
+    """What multiplies the rate of single layers, as in `stem=0, layer1=0.1, fc=10`; 0 keeps a
+    layer as it was pre-trained."""
+    scratch: bool = False
+    """Also train the same network from random weights, with a grid of its own (Table 2)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min((*self.grid_lr, *self.grid_weight_decay), default=0) < 0:
+            raise ValueError("grid_lr and grid_weight_decay must not be below 0")
+        lr_factors(self)
+
+
+def lr_factors(options: TrainOptions) -> dict[str, float]:
+    """Layer -> what multiplies its learning rate; layers that are not named have 1.
+
+    Raises:
+        ValueError: an entry that is not `layer=number`, with a layer of ours and a number >= 0.
+    """
+    factors = {}
+    for entry in getattr(options, "layer_lr", ()):
+        layer, _, number = (part.strip() for part in entry.partition("="))
+        known = re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", number, re.IGNORECASE)
+        if layer not in LAYERS or not known or layer in factors:
+            raise ValueError(
+                f"layer_lr has {entry!r}, want each of {', '.join(LAYERS)} once at most, as fc=10"
+            )
+        factors[layer] = float(number)
+    return factors
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
     """How a network is measured (paper 4)."""
 
+    splits: tuple[str, ...] = ("val",)
+    """Folders of a target that are measured on, beside the `train` it is fitted to."""
     clips: int = 10
     """Clips per video, evenly spread; their predictions are averaged."""
     batch_size: int = 4
@@ -139,9 +146,17 @@ class EvaluateOptions:
     linear_c: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0, 10.0)
     """Inverse strengths of the L2 penalty to choose from on a hold-out of the training videos."""
     holdout_fraction: float = 0.1
+    """Share of every label's training videos on which C, or the fine-tuning grid, is chosen."""
+    fully_convolutional: bool = False
+    """Test on a larger square, its predictions averaged over every window of the training size
+    (paper 4.4); not for `linear`."""
+    full_crop: int = 128
+    """Side of that square in pixels."""
 
     def __post_init__(self) -> None:
-        _at_least(self, clips=1, batch_size=1, linear_clips=1)
+        at_least(self, clips=1, batch_size=1, linear_clips=1, full_crop=16)
+        if not self.splits or not all(re.fullmatch(r"[\w-]+", split) for split in self.splits):
+            raise ValueError(f"splits must be names of folders, got {self.splits}")
         if not self.linear_c or min(self.linear_c) <= 0:
             raise ValueError(f"linear_c must be positive numbers, got {self.linear_c}")
         if not 0 < self.holdout_fraction < 1:
@@ -203,14 +218,3 @@ def from_sections(sections: Mapping[str, Mapping[str, Any]]) -> Options:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"options of another version: {error}") from error
-
-
-def _at_least(options: object, **bounds: float) -> None:
-    for name, bound in bounds.items():
-        if getattr(options, name) < bound:
-            raise ValueError(f"{name} must be at least {bound}, got {getattr(options, name)}")
-
-
-def _one_of(options: object, name: str, *known: str) -> None:
-    if getattr(options, name) not in known:
-        raise ValueError(f"{name} must be {' or '.join(known)}, got {getattr(options, name)!r}")

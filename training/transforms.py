@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from training.clip_options import ClipOptions
 from training.frames import Frames
 
 # Of 0-255 RGB values, the authors' constants.
@@ -33,38 +35,72 @@ def spread_starts(available: int, wanted: int, clips: int) -> list[int]:
     return [i * room // (clips - 1) for i in range(clips)]
 
 
-def looped(start: int, wanted: int, available: int) -> list[int]:
-    """The frame numbers of a clip; a video that is too short starts over.
+def frame_numbers(start: int, wanted: int, pace: float, available: int) -> list[int]:
+    """The frames of a clip, `pace` apart; a video that is too short starts over (padding).
 
-    >>> looped(1, 5, 3)
-    [1, 2, 0, 1, 2]
+    >>> frame_numbers(1, 5, 1.0, 3), frame_numbers(2, 4, 2.5, 20)
+    ([1, 2, 0, 1, 2], [2, 4, 7, 9])
     """
-    return [(start + i) % available for i in range(wanted)]
+    return [(start + int(i * pace)) % available for i in range(wanted)]
 
 
-def random_square(
-    frames_THWC: Frames, size: int, fractions: Sequence[float], *, mirror: bool
-) -> Frames:
-    """Cut one square out of all frames; three fractions in [0, 1) say where and if mirrored."""
-    _, height, width, _ = frames_THWC.shape
-    top = int(fractions[0] * (height - size + 1))
-    left = int(fractions[1] * (width - size + 1))
-    square = frames_THWC[:, top : top + size, left : left + size]
-    return square[:, :, ::-1] if mirror and fractions[2] < 0.5 else square
+def span(wanted: int, pace: float) -> int:
+    """How many frames of a video lie between the first and the last of a clip, both included."""
+    return int((wanted - 1) * pace) + 1
 
 
-def recolour(frames_THWC: Frames, fractions: Sequence[float]) -> Frames:
-    """All frames with their channels in another order, inverted or not, as two fractions say."""
-    order = list(permutations(range(3)))[int(fractions[0] * 6)]
-    mixed = frames_THWC[..., order]
-    return 255 - mixed if fractions[1] < 0.5 else mixed
+class Cut(NamedTuple):
+    """What becomes of every frame of a clip."""
+
+    height: int
+    """Pixels it is scaled to."""
+    width: int
+    top: int
+    """Where in that the square begins."""
+    left: int
+    mirror: bool
+    channels: tuple[int, ...] = (0, 1, 2)
+    """Which of red, green and blue comes first, second and third."""
+    inverted: bool = False
 
 
-def centre_square(frames_THWC: Frames, size: int) -> Frames:
-    """Cut the middle square out of all frames."""
-    _, height, width, _ = frames_THWC.shape
-    top, left = (height - size) // 2, (width - size) // 2
-    return frames_THWC[:, top : top + size, left : left + size]
+def scaled_size(height: int, width: int, options: ClipOptions) -> tuple[int, int]:
+    """(height, width) that frames of this size are scaled to."""
+    if options.scale == "plain":
+        return options.height, options.width
+    edge = options.height
+    if height <= width:
+        return edge, max(edge, round(width * edge / height))
+    return max(edge, round(height * edge / width)), edge
+
+
+def random_cut(size: tuple[int, int], options: ClipOptions, fractions: Sequence[float]) -> Cut:
+    """A square anywhere in frames of a scaled size; three fractions in [0, 1) say where."""
+    height, width = size
+    top = int(fractions[0] * (height - options.crop + 1))
+    left = int(fractions[1] * (width - options.crop + 1))
+    return Cut(height, width, top, left, options.mirror and fractions[2] < 0.5)
+
+
+def centre_cut(size: tuple[int, int], options: ClipOptions) -> Cut:
+    """The middle square of frames of a scaled size."""
+    height, width = size
+    return Cut(height, width, (height - options.crop) // 2, (width - options.crop) // 2, False)
+
+
+def recoloured(cut: Cut, fractions: Sequence[float]) -> Cut:
+    """The cut with channels in another order, inverted or not, as two fractions say."""
+    channels = list(permutations(range(3)))[int(fractions[0] * 6)]
+    return cut._replace(channels=channels, inverted=fractions[1] < 0.5)
+
+
+def cut_out(frames_THWC: Frames, cut: Cut, crop: int) -> Frames:
+    """The square of all scaled frames."""
+    square = frames_THWC[:, cut.top : cut.top + crop, cut.left : cut.left + crop]
+    square = square[:, :, ::-1] if cut.mirror else square
+    if cut.channels != (0, 1, 2):
+        square = square[..., list(cut.channels)]
+    return 255 - square if cut.inverted else square
 
 
 def to_batch(clips: Sequence[Frames]) -> Tensor:

@@ -1,5 +1,6 @@
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from formats.storage import (
     refused,
     remove_leftovers,
     scratch_folder,
+    scratch_place,
     sha256_file,
     write_text,
 )
@@ -70,6 +72,10 @@ def test_a_scratch_folder_is_gone_after_the_block_and_a_full_one_is_said_to_be(
         Path(folder, "file").write_text("x")
     with pytest.raises(StorageError, match=f"{tmp_path}: cannot be written: No space"):
         fill(tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(IsADirectoryError), scratch_folder(".x-", str(tmp_path / "other")):
+        tmp_path.write_text("x")
+    (tmp_path / "other").rmdir()
     with pytest.raises(FileNotFoundError), scratch_folder(".x-", str(tmp_path)) as folder:
         Path(folder, "nothing").read_text()
     assert os.listdir(tmp_path) == []
@@ -100,3 +106,13 @@ def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Pat
 def test_a_hash_is_of_the_bytes(tmp_path: Path) -> None:
     write_text(str(tmp_path / "a"), "abc")
     assert sha256_file(str(tmp_path / "a")).startswith("ba7816bf8f01cfea")
+
+
+def test_without_a_place_for_temporary_files_one_is_told_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Python looks for a place once, by writing to a few.
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/full"])
+    with pytest.raises(StorageError, match=r"No usable temporary directory .*set TMPDIR"):
+        scratch_place()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from formats.edits import AS_IS, EDITS
+from formats.edits import AS_IS
 from formats.tables import MatchRow, VideoRow, part_files, read_rows, write_rows
 from formats.video import encode_frames
 from pipelines import fetch
@@ -17,6 +17,7 @@ from pipelines.fetch_options import FetchOptions
 from pipelines.identity import row_key
 from pipelines.options import Options, RunOptions
 from pipelines.run import Job, JobError
+from tests.pipelines.few_edits import keep_edits
 from tests.pipelines.finished_dataset import encode_video
 
 FEW = (AS_IS, "letterbox", "mirror", "fast2", "pip75")
@@ -24,8 +25,7 @@ FEW = (AS_IS, "letterbox", "mirror", "fast2", "pip75")
 
 @pytest.fixture
 def few_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in set(EDITS) - set(FEW):
-        monkeypatch.delitem(EDITS, name)
+    keep_edits(monkeypatch, *FEW)
 
 
 @pytest.fixture
@@ -164,8 +164,7 @@ def test_the_command_prints_the_table_and_removes_what_a_kill_had_left(
 
 
 def test_a_flat_target_is_missed_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in set(EDITS) - {AS_IS, "gray"}:
-        monkeypatch.delitem(EDITS, name)
+    keep_edits(monkeypatch, AS_IS, "gray")
     encode_video(tmp_path / "a.mp4", "a", seconds=2)
     flat = (np.full((96, 128, 3), 90, np.uint8) for _ in range(20))
     encode_frames(str(tmp_path / "flat.mp4"), flat, fps=10)

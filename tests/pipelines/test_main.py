@@ -59,6 +59,8 @@ def test_a_signal_to_stop_is_one_sentence_and_is_not_caught_for_ever(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # Whoever runs the tests may ignore ^C.
+    outer = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(sort)
 
     def stopped(_: argparse.Namespace) -> None:
@@ -69,6 +71,7 @@ def test_a_signal_to_stop_is_one_sentence_and_is_not_caught_for_ever(
     assert main(["verify", "--out", str(tmp_path)]) == 128 + sort
     assert capsys.readouterr().err == "tagreel: stopped; the same command goes on from here\n"
     assert signal.getsignal(sort) == before
+    signal.signal(signal.SIGINT, outer)
 
 
 def test_what_a_disk_refuses_is_one_sentence_that_names_the_path(

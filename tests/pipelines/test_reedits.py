@@ -2,18 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from formats.edits import AS_IS, EDITS
+from formats.edits import AS_IS
 from formats.tables import VideoRow, read_rows
 from pipelines.fetch_options import FetchOptions
 from pipelines.options import Options
 from pipelines.reedits import Original, ReeditUnit, edit_of, edited_id, fetch_reedited
+from tests.pipelines.few_edits import keep_edits
 from tests.pipelines.finished_dataset import encode_video
 
 
 @pytest.fixture
 def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReeditUnit:
-    for name in set(EDITS) - {AS_IS, "fast2", "pip50"}:
-        monkeypatch.delitem(EDITS, name)
+    keep_edits(monkeypatch, AS_IS, "fast2", "pip50")
     (tmp_path / "videos").mkdir()
     for name in ("a", "b"):
         encode_video(tmp_path / f"{name}.mp4", name, seconds=2)

@@ -177,3 +177,22 @@ def test_the_ledger_says_how_each_was_named_and_the_report_goes_with_an_unfinish
     assert build(world, out) == 0
     summary = json.loads((out / "report" / "summary.json").read_text())
     assert summary["fates"]["taken_down"] == len(KEYS)
+
+
+@pytest.mark.slow
+def test_a_damaged_shard_or_video_is_named_and_not_copied(
+    world: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copy(whole, tmp_path / "out")
+    for tar in out.glob("videos/*.tar"):
+        content = bytearray(tar.read_bytes())
+        content[600] ^= 1
+        tar.write_bytes(content)
+    assert take_down(out, world) == 1
+    said = capsys.readouterr().err
+    assert "is damaged, so the part cannot be written" in said and "Traceback" not in said
+    out = copy(whole, tmp_path / "other")
+    for tar in out.glob("shards/all/*.tar"):
+        tar.write_bytes(tar.read_bytes()[:-512])
+    assert take_down(out, world) == 1
+    assert "bytes, the manifest says" in capsys.readouterr().err

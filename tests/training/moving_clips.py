@@ -1,13 +1,15 @@
 """Real mp4s in real shards: a bright disc that moves as its label says, over a textured scene."""
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import numpy as np
 
-from formats.shards import Manifest, digest_of, write_manifest, write_shard
+from formats.shards import Manifest, dataset_id, digest_of, write_manifest, write_shard
 from training.frames import Frames
 
 LABELS = ("left", "right", "still")
@@ -48,17 +50,30 @@ def write_split(
     *,
     clips_per_shard: int = 100,
     labels: tuple[str, ...] = LABELS,
+    label_ids: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> str:
-    """Shards and a manifest of (clip_id, mp4, label_id, repeats); return the folder's name."""
+    """Shards and a manifest of (clip_id, mp4, label_id, repeats); return the folder's name.
+
+    `label_ids` has the labels of clips that carry several.
+    """
     entries = []
     for first in range(0, len(clips), clips_per_shard):
         part = [
-            (clip_id, content, {"label_id": label_id, "label": labels[0], "repeats": repeats})
+            (
+                clip_id,
+                content,
+                {
+                    "label_id": label_id,
+                    "label": labels[0],
+                    "repeats": repeats,
+                    **({"label_ids": list(label_ids[clip_id])} if clip_id in label_ids else {}),
+                },
+            )
             for clip_id, content, label_id, repeats in clips[first : first + clips_per_shard]
         ]
         entries.append(write_shard(str(folder / f"shard-{first:05d}.tar"), part))
     manifest = Manifest(
-        dataset_id=digest_of([entry.sha256 for entry in entries]),
+        dataset_id=dataset_id("0", folder.name, labels, entries),
         split=folder.name,
         config_digest="0",
         clips=len(clips),
@@ -80,3 +95,21 @@ def moving_split(folder: Path, per_label: int, *, rng_seed: int = 0, frames: int
             clip_id = digest_of(rng_seed, label, number)[:16]
             clips.append((clip_id, encode(film, preset="ultrafast"), label_id, 1.0))
     return write_split(folder, sorted(clips), clips_per_shard=4)
+
+
+def two_motions_split(folder: Path, per_pair: int, *, rng_seed: int = 0, frames: int = 12) -> str:
+    """A split whose videos show a motion above another; they carry the labels of both."""
+    clips, label_ids = [], {}
+    for pair in itertools.product(range(len(LABELS)), repeat=2):
+        for number in range(per_pair):
+            seeds = [rng_seed * 10_000 + pair[0] * 1000 + pair[1] * 100 + number * 2 + half
+                     for half in (0, 1)]  # fmt: skip
+            halves = [
+                draw_motion(LABELS[label], frames, seed, (24, 64))
+                for label, seed in zip(pair, seeds, strict=True)
+            ]
+            clip_id = digest_of(rng_seed, pair, number)[:16]
+            content = encode(np.concatenate(halves, 1), preset="ultrafast")
+            clips.append((clip_id, content, min(pair), 1.0))
+            label_ids[clip_id] = sorted(set(pair))
+    return write_split(folder, sorted(clips), clips_per_shard=8, label_ids=label_ids)

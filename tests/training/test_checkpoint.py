@@ -26,12 +26,14 @@ def checkpoint(step: int = 7) -> Checkpoint:
         options=Options(),
         labels=("running", "jumping"),
         dataset_id="ab" * 32,
-        model={"fc.weight": torch.arange(4.0)},
+        model={"fc.weight": torch.arange(4.0), "fc.bias": torch.zeros(2)},
         optimiser=optimiser.state_dict(),
         step=step,
         epoch=2,
-        batch=1,
+        clips=16,
+        ranks=2,
         rng_state=torch.get_rng_state(),
+        origin="cd" * 32,
     )
 
 
@@ -45,7 +47,9 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         loaded.optimiser["state"][0]["momentum_buffer"],
         saved.optimiser["state"][0]["momentum_buffer"],
     )
-    names = ("options", "labels", "dataset_id", "step", "epoch", "batch", "format")
+    names = (
+        "options", "labels", "dataset_id", "step", "epoch", "clips", "ranks", "origin", "format",
+    )  # fmt: skip
     assert [getattr(loaded, n) for n in names] == [getattr(saved, n) for n in names]
 
 
@@ -94,8 +98,26 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"fc.bias": "weights"}}, "its model is no dictionary of tensors"),
+        ({"model": {"stem": torch.ones(1)}}, "with a last layer"),
+        ({"labels": (1, 2)}, "its labels are no texts"),
+        ({"clips": -1}, r"stands at step, epoch and clip \(7, 2, -1\)"),
+    ],
+)
+def test_a_checkpoint_with_other_content_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = str(tmp_path / "checkpoint.pt")
+    save_checkpoint(path, Checkpoint(**{**vars(checkpoint()), **change}))
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     path = str(tmp_path / "checkpoint.pt")
-    save_checkpoint(path, Checkpoint(**{**vars(checkpoint()), "format": 2}))
-    with pytest.raises(CheckpointError, match="format 2, this version reads 1"):
+    save_checkpoint(path, Checkpoint(**{**vars(checkpoint()), "format": 1}))
+    with pytest.raises(CheckpointError, match="ours: format 1, this version reads 2"):
         load_checkpoint(path)

@@ -1,20 +1,29 @@
+import itertools
+import json
+import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from formats.shards import ShardError
+from formats.shards import ShardEntry, ShardError
+from tests.pipelines.test_objects import put, service
 from tests.training.moving_clips import draw_motion, encode, moving_split, write_split
 from training.clips import Batch, SpreadClips, TrainingClips
 from training.frames import StoredVideo, VideoError
 from training.options import ClipOptions
-from training.transforms import centre_square
+from training.ranks import Ranks
+from training.store import ShardStore
+from training.transforms import centre_cut, cut_out
 
 SMALL = ClipOptions(num_frames=4, height=20, width=26, crop=16, shards_per_window=2)
+CENTRE = centre_cut((20, 26), SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +93,8 @@ def test_the_cache_stops_at_its_limit(split: str) -> None:
     options = replace(SMALL, cache_mib=1, height=60, width=80)
     clips = training(split, options)
     list(clips.batches(0))
-    kept = [frames.nbytes for frames in clips._videos._kept.values()]
     one_video = 20 * 60 * 80 * 3
-    assert kept == [one_video] * (2**20 // one_video)
+    assert len(clips._reader._kept) == 2**20 // one_video
 
 
 def test_an_incomplete_batch_is_kept_only_if_there_is_no_other(split: str) -> None:
@@ -110,7 +118,7 @@ def test_a_video_shorter_than_a_clip_starts_over(tmp_path: Path) -> None:
     folder = write_split(tmp_path / "all", [("aa", video, 0, 1.0)])
     (clip,) = SpreadClips(folder, replace(SMALL, num_frames=7), 1).videos()
     frames = StoredVideo(video).frames([0, 1, 2, 0, 1, 2, 0], 20, 26)
-    np.testing.assert_array_equal(clip.frames_BTHWC[0].numpy(), centre_square(frames, 16))
+    np.testing.assert_array_equal(clip.frames_BTHWC[0].numpy(), cut_out(frames, CENTRE, 16))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +131,7 @@ def test_frames_are_looked_at_at_the_wanted_rate(
     folder = write_split(tmp_path / "all", [("aa", video, 0, 1.0)])
     (clips,) = SpreadClips(folder, replace(SMALL, fps=fps), 2).videos()
     frames = StoredVideo(video).frames(numbers, 20, 26)
-    np.testing.assert_array_equal(clips.frames_BTHWC[0].numpy(), centre_square(frames, 16))
+    np.testing.assert_array_equal(clips.frames_BTHWC[0].numpy(), cut_out(frames, CENTRE, 16))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -148,3 +156,214 @@ def test_a_clip_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
 def test_an_unfinished_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="was never finished"):
         training(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Shards of 5, 5, 5 and 2 clips; drawn 0 to 2.7 times each."""
+    repeats = (1.0, 0.3, 2.7, 0.0, 1.5)
+    video = encode(draw_motion("left", 12, 0), preset="ultrafast")
+    clips = [(f"{i:016x}", video, i % 3, repeats[i % 5]) for i in range(17)]
+    return write_split(tmp_path_factory.mktemp("uneven") / "all", clips, clips_per_shard=5)
+
+
+def shared_out(folder: str, count: int, workers: int, **where: int) -> list[list[Batch]]:
+    """What every one of `count` ranks gets of epoch 1, six clips a step in all."""
+    batches = []
+    for number in range(count):
+        clips = training(folder, replace(SMALL, workers=workers), batch_size=6 // count)
+        clips.rank = Ranks(number, count)
+        batches.append(list(clips.batches(1, **where)))
+    return batches
+
+
+def in_order(shares: list[list[Batch]]) -> list[tuple[str, torch.Tensor]]:
+    """Every clip in the order of steps, and of ranks within a step."""
+    return [
+        (clip_id, frames)
+        for step in zip(*shares, strict=True)
+        for batch in step
+        for clip_id, frames in zip(batch.clip_ids, batch.frames_BTHWC, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (1, 4), (2, 0), (2, 2), (3, 1)])
+def test_ranks_and_workers_share_out_one_order(uneven: str, ranks: int, workers: int) -> None:
+    alone = in_order(shared_out(uneven, 1, 0))
+    shares = shared_out(uneven, ranks, workers)
+    assert {len(batch.clip_ids) for share in shares for batch in share} == {6 // ranks}
+    for one, other in zip(alone, in_order(shares), strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("first_clip", [0, 1, 6, 7, 12])
+def test_an_epoch_goes_on_at_any_clip_with_other_ranks_and_workers(
+    uneven: str, first_clip: int
+) -> None:
+    whole = in_order(shared_out(uneven, 1, 0))
+    rest = in_order(shared_out(uneven, 3, 2, first_clip=first_clip))
+    total = training(uneven).num_clips(1)
+    assert len(rest) == (total - first_clip) // 6 * 6
+    assert [clip_id for clip_id, _ in rest][: len(whole) - first_clip] == [
+        clip_id for clip_id, _ in whole[first_clip : first_clip + len(rest)]
+    ]
+
+
+def test_nothing_before_the_place_where_an_epoch_goes_on_is_opened(
+    split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    open_ = ShardStore.open
+
+    def noted(self: ShardStore, entry: ShardEntry) -> object:
+        opened.append(entry.path)
+        return open_(self, entry)
+
+    monkeypatch.setattr(ShardStore, "open", noted)
+    clips = training(split)
+    assert clips.num_batches(0) == 4
+    assert opened == []
+    list(clips.batches(0, first_batch=3))
+    # The last window has one of five shards, and a part of the one before.
+    assert 0 < len(opened) <= 3
+
+
+def test_all_clips_of_a_window_are_mixed_and_windows_differ_between_epochs(split: str) -> None:
+    clips = training(split, replace(SMALL, shards_per_window=5), batch_size=18)
+    (first,), (second,) = clips.batches(0), clips.batches(1)
+    in_shards = sorted(first.clip_ids)
+    places = [in_shards.index(clip_id) // 4 for clip_id in first.clip_ids]
+    # Without mixing, the shard would change four times.
+    assert sum(a != b for a, b in pairwise(places)) > 8
+    assert first.clip_ids != second.clip_ids
+
+
+def test_draws_follow_the_square_root_law(tmp_path: Path) -> None:
+    video = encode(draw_motion("left", 6, 0), preset="ultrafast")
+    # Labels with 16, 4 and 1 videos are drawn 4 : 2 : 1, each label's share over its videos.
+    clips = [
+        (f"{label}{i:03x}", video, label, count**0.5 / count)
+        for label, count in enumerate((16, 4, 1))
+        for i in range(count)
+    ]
+    folder = write_split(tmp_path / "all", clips, clips_per_shard=5)
+    loader = training(folder, batch_size=1)
+    drawn = Counter(
+        int(label) for epoch in range(30) for b in loader.batches(epoch) for label in b.label_id_B
+    )
+    assert sum(loader.num_clips(epoch) for epoch in range(30)) == drawn.total()
+    assert drawn[2] == 30
+    assert drawn[0] / 30 == pytest.approx(4, abs=0.5)
+    assert drawn[1] / 30 == pytest.approx(2, abs=0.5)
+
+
+def test_a_manifest_of_an_older_version_gives_the_same_batches(uneven: str, tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    shutil.copytree(uneven, folder)
+    content = json.loads((folder / "MANIFEST.json").read_text())
+    for shard in content["shards"]:
+        del shard["repeats"]
+    (folder / "MANIFEST.json").write_text(json.dumps(content))
+    assert_same(list(training(uneven).batches(0)), training(str(folder)).batches(0))
+
+
+def test_fewer_draws_than_ranks_are_refused(tmp_path: Path) -> None:
+    video = encode(draw_motion("left", 6, 0))
+    clips = training(write_split(tmp_path / "all", [("aa", video, 0, 1.0)]))
+    clips.rank = Ranks(1, 2)
+    with pytest.raises(ShardError, match="1 draws for 2 ranks"):
+        list(clips.batches(0))
+
+
+def test_an_epoch_of_less_than_a_step_is_shared_out_too(split: str) -> None:
+    sizes = []
+    for number in range(4):
+        clips = training(split, batch_size=10)
+        clips.rank = Ranks(number, 4)
+        sizes.append([len(batch.clip_ids) for batch in clips.batches(0)])
+    assert sizes == [[4]] * 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_stops_the_epoch_and_is_named(
+    split: str, tmp_path: Path, workers: int
+) -> None:
+    folder = tmp_path / "all"
+    shutil.copytree(split, folder)
+    path = folder / "shard-00008.tar"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"mdat") + 40] ^= 1
+    path.write_bytes(content)
+    clips = training(str(folder), replace(SMALL, workers=workers), batch_size=2)
+    with pytest.raises(ShardError, match=r"all/shard-00008\.tar: its bytes changed"):
+        list(clips.batches(0))
+
+
+def test_a_bad_clip_in_a_good_shard_stops_the_epoch_and_is_named(tmp_path: Path) -> None:
+    good = encode(draw_motion("left", 12, 0))
+    start = good.index(b"mdat") + 4
+    bad = good[:start] + bytes(400) + good[start + 400 :]
+    folder = write_split(tmp_path / "all", [("aa", good, 0, 1.0), ("bb", bad, 0, 1.0)])
+    with pytest.raises(VideoError, match=r"all/shard-00000\.tar: clip bb: (cannot be|no picture)"):
+        list(training(folder, batch_size=1).batches(0))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_yuv_clips_become_the_rgb_ones_on_the_device(split: str, workers: int) -> None:
+    options = replace(SMALL, recolour=True)
+    rgb = training(split, options).batches(0)
+    yuv = training(split, replace(options, output="yuv", workers=workers)).batches(0)
+    for one, other in zip(rgb, yuv, strict=True):
+        moved = other.frames_BTHWC.to(torch.device("cpu"), non_blocking=True)
+        assert moved.shape == other.frames_BTHWC.shape == one.frames_BTHWC.shape
+        assert (moved.int() - one.frames_BTHWC.int()).abs().max() <= 2
+        assert (one.clip_ids, one.label_id_B.tolist()) == (
+            other.clip_ids,
+            other.label_id_B.tolist(),
+        )
+
+
+def test_the_short_edge_is_scaled_where_that_is_asked(split: str) -> None:
+    options = replace(SMALL, scale="short_edge", height=24)
+    (clip,) = itertools.islice(SpreadClips(split, options, 1).videos(), 1)
+    video = encode_of(split, clip.clip_ids[0])
+    frames = StoredVideo(video).frames(range(8, 12), 24, 32)
+    wanted = cut_out(frames, centre_cut((24, 32), options), 16)
+    np.testing.assert_array_equal(clip.frames_BTHWC[0].numpy(), wanted)
+
+
+def test_every_second_frame_is_looked_at_from_any_start(tmp_path: Path) -> None:
+    video = encode(draw_motion("left", 30, 0), fps=15)
+    folder = write_split(tmp_path / "all", [("aa", video, 0, 64.0)])
+    options = replace(SMALL, stride=2, mirror=False, height=16, width=16)
+    (batch,) = training(folder, options, batch_size=64).batches(0)
+    film = StoredVideo(video).frames(range(30), 16, 16)
+    starts = {
+        next(s for s in range(24) if np.array_equal(film[s : s + 7 : 2], clip))
+        for clip in batch.frames_BTHWC.numpy()
+    }
+    assert starts == set(range(24))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_split_in_an_object_store_gives_the_same_batches(split: str, workers: int) -> None:
+    with service("s3") as endpoint:
+        for path in Path(split).iterdir():
+            put("s3", endpoint, f"all/{path.name}", path.read_bytes())
+        options = replace(
+            SMALL, s3_endpoint=f"http://{endpoint}", s3_region="us-east-1", anonymous_objects=True
+        )
+        clips = training("s3://clips/all", replace(options, workers=workers))
+        assert_same(list(training(split).batches(0)), clips.batches(0))
+
+
+def encode_of(folder: str, clip_id: str) -> bytes:
+    """The bytes of a clip's video in a split."""
+    for path in Path(folder).glob("*.tar"):
+        with tarfile.open(path) as tar:
+            if f"{clip_id}.mp4" in tar.getnames():
+                file = tar.extractfile(f"{clip_id}.mp4")
+                assert file
+                return file.read()
+    raise AssertionError(clip_id)

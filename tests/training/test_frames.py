@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tests.training.moving_clips import draw_motion, encode
-from training.frames import Frames, StoredVideo, VideoError
+from training.frames import SCALING, Frames, StoredVideo, VideoError
 
 
 def decode_all(content: bytes, height: int, width: int) -> Frames:
     with av.open(io.BytesIO(content), "r") as container:
         return np.stack(
             [
-                frame.reformat(width, height, "rgb24", interpolation="FAST_BILINEAR").to_ndarray()
+                frame.reformat(width, height, "rgb24", interpolation=SCALING).to_ndarray()
                 for frame in container.decode(video=0)
             ]
         )

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,12 @@ from training.learner import (
     TrainingError,
     build_model,
     forward,
+    loss_of,
     parameter_groups,
+    refuse_cudnn,
     use_device,
 )
-from training.options import ModelOptions, TrainOptions
+from training.options import FinetuneOptions, ModelOptions, TrainOptions
 from training.transforms import normalise
 
 TINY = ModelOptions(depth=18, width=4, precision="float32")
@@ -26,6 +29,12 @@ def batch(size: int = 4) -> Batch:
         256, (size, 4, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     return Batch(pixels, torch.arange(size) % 2, tuple("abcd"[:size]))
+
+
+def loss_at(learner: Learner, step: int) -> float:
+    loss, stop = learner.learn(batch(), step).read()
+    assert not stop
+    return loss
 
 
 def test_the_same_seed_builds_the_same_network_whatever_ran_before() -> None:
@@ -53,6 +62,49 @@ def test_weights_and_batch_norm_scales_decay_but_biases_do_not() -> None:
     assert len(decayed["params"]) + len(spared_names) == len(names)  # type: ignore[arg-type]
 
 
+def test_a_factor_multiplies_the_rate_of_its_layer_and_0_keeps_it() -> None:
+    model = build_model(TINY, 3, 0)
+    factors = {"stem": 0.0, "layer2": 0.5, "fc": 10.0}
+    groups = parameter_groups(model, 0.005, factors)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in groups:
+        for parameter in group["params"]:  # type: ignore[attr-defined]
+            name = names[id(parameter)]
+            found[name] = group["lr_factor"]
+            assert group["weight_decay"] == (0.0 if name.endswith(".bias") else 0.005)
+            assert parameter.requires_grad == (group["lr_factor"] != 0)
+    assert found == {name: factors.get(name.split(".")[0], 1.0) for name in names.values()}
+
+
+def test_layers_learn_at_their_own_rates_as_the_schedule_goes() -> None:
+    options = FinetuneOptions(
+        clips=16,
+        batch_size=4,
+        lr=0.1,
+        lr_batch_size=4,
+        reductions=1,
+        layer_lr=("stem=0", "fc=10"),
+    )
+    learner = Learner(build_model(TINY, 2, 0), options, TINY, CPU)
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    rates = []
+    for step in (0, 3):
+        loss_at(learner, step)
+        rates.append(sorted({group["lr"] for group in learner.optimiser.param_groups}))
+    assert rates == [pytest.approx([0, 0.1, 1]), pytest.approx([0, 0.01, 0.1])]
+    for name, value in learner.model.named_parameters():
+        assert torch.equal(value, before[name]) == name.startswith("stem.")
+
+
+def test_several_labels_have_a_sigmoid_each_summed_over_the_labels_of_a_clip() -> None:
+    logits_BC = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
+    truth_BC = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    shares = logits_BC.sigmoid()
+    right = torch.where(truth_BC == 1, shares, 1 - shares)
+    torch.testing.assert_close(loss_of(logits_BC, truth_BC), -right.log().sum(1).mean())
+
+
 def test_a_step_is_nesterovs_by_the_book() -> None:
     options = TrainOptions(
         clips=100, batch_size=4, lr=0.1, lr_batch_size=4, reductions=0, warmup_clips=0
@@ -69,7 +121,7 @@ def test_a_step_is_nesterovs_by_the_book() -> None:
         (gradient,) = torch.autograd.grad(loss, [copy.fc.bias])
         momentum = 0.9 * momentum + gradient
         value = value - 0.1 * (gradient + 0.9 * momentum)
-        assert learner.learn(batch(), step) == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert loss_at(learner, step) == pytest.approx(float(loss.detach()), rel=1e-4)
         torch.testing.assert_close(bias.detach(), value, rtol=1e-4, atol=1e-6)
 
 
@@ -89,7 +141,53 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
     learner = Learner(build_model(TINY, 2, 0), TrainOptions(), TINY, CPU)
     nn.init.constant_(learner.model.fc.bias, float("inf"))
     with pytest.raises(TrainingError, match=r"the loss is nan at step 3: lower train.lr"):
-        learner.learn(batch(), 3)
+        learner.learn(batch(), 3).read()
+
+
+def test_an_outcome_carries_the_wish_to_stop() -> None:
+    learner = Learner(build_model(TINY, 2, 0), TrainOptions(), TINY, CPU)
+    assert learner.learn(batch(), 0, stop=True).read()[1] is True
+
+
+def test_a_checkpoint_of_another_device_is_taken_up_as_this_one_computes() -> None:
+    first = Learner(build_model(TINY, 2, 0), TrainOptions(), TINY, CPU)
+    loss_at(first, 0)
+    state = copy.deepcopy(first.optimiser.state_dict())
+    for group in state["param_groups"]:
+        group["fused"] = True
+    second = Learner(build_model(TINY, 2, 1), TrainOptions(), TINY, CPU)
+    second.restore(first.model.state_dict(), state)
+    assert [group["fused"] for group in second.optimiser.param_groups] == [False, False]
+    assert loss_at(second, 1) == loss_at(first, 1)
+    assert torch.equal(first.model.fc.weight, second.model.fc.weight)
+
+
+def test_compiling_is_for_gpus() -> None:
+    options = replace(TrainOptions(), compile=True)
+    learner = Learner(build_model(TINY, 2, 0), options, TINY, CPU)
+    assert loss_at(learner, 0) == loss_at(
+        Learner(build_model(TINY, 2, 0), TrainOptions(), TINY, CPU), 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "fine"),
+    [
+        (ModelOptions("r3d", 18, 4), 91_002, False),
+        (ModelOptions("r3d", 18, 4), 91_500, True),
+        (ModelOptions("r3d", 18, 4), None, True),
+        (ModelOptions("r2plus1d", 18, 4), 90_100, True),
+        (ModelOptions("r2plus1d", 18, 4, folded=False), 91_499, False),
+    ],
+)
+def test_a_cudnn_that_errs_in_3d_is_refused_where_it_is_used(
+    model: ModelOptions, version: int | None, fine: bool
+) -> None:
+    if fine:
+        refuse_cudnn(version, build_model(model, 2, 0))
+        return
+    with pytest.raises(TrainingError, match=r"cuDNN 9.1\d.\d+ computes .* install 9.15 or newer"):
+        refuse_cudnn(version, build_model(model, 2, 0))
 
 
 def test_half_precision_gives_nearly_the_same_logits_in_float32() -> None:

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,10 +11,12 @@ import pytest
 import torch
 
 from tests.training.moving_clips import draw_motion, encode, moving_split, write_split
+from training import commands
 from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_checkpoint
-from training.clips import TrainingClips
-from training.learner import Learner, TrainingError, build_model
-from training.loop import CURVE, LOG, OPTIONS, train
+from training.clips import Batch, TrainingClips
+from training.journal import CURVE, LOG, OPTIONS, TENSORBOARD
+from training.learner import Learner, Outcome, TrainingError, build_model
+from training.loop import TrainingStopped, train
 from training.options import ClipOptions, ModelOptions, Options, TrainOptions, load_options
 
 TINY = Options(
@@ -39,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(data: Path, out: Path, options: Options = TINY) -> Checkpoint:
+def run(data: Path, out: Path, options: Options = TINY, origin: str = "") -> Checkpoint:
     clips = TrainingClips(
         str(data / "shards" / "all"),
         options.clips,
@@ -47,12 +51,12 @@ def run(data: Path, out: Path, options: Options = TINY) -> Checkpoint:
         batch_size=options.train.batch_size,
     )
     model = build_model(options.model, len(clips.manifest.labels), options.train.rng_seed)
-    learner = Learner(model, options.train, options.model, CPU)
+    learner = Learner(model, options.train, options.model, CPU, origin)
     return train(learner, clips, options, section="train", out=str(out))
 
 
 def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
-    assert (one.step, one.epoch, one.batch) == (other.step, other.epoch, other.batch)
+    assert (one.step, one.epoch, one.clips) == (other.step, other.epoch, other.clips)
     assert one.model.keys() == other.model.keys()
     assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
     for key, state in one.optimiser["state"].items():
@@ -63,13 +67,16 @@ def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
 
 def rows(out: Path) -> list[dict[str, float]]:
     lines = (out / LOG).read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+    times = {"seconds", "waited"}
+    return [{k: v for k, v in json.loads(line).items() if k not in times} for line in lines]
 
 
 def test_a_run_leaves_options_log_curve_and_checkpoint(data: Path, tmp_path: Path) -> None:
     checkpoint = run(data, tmp_path)
-    assert (checkpoint.step, checkpoint.epoch, checkpoint.batch) == (11, 2, 3)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [CHECKPOINT, LOG, CURVE, OPTIONS]
+    assert (checkpoint.step, checkpoint.epoch, checkpoint.clips) == (11, 2, 12)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        CHECKPOINT, LOG, CURVE, OPTIONS, TENSORBOARD,
+    ]  # fmt: skip
     assert [(row["step"], row["epoch"]) for row in rows(tmp_path)] == [
         (step, step // 4) for step in range(11)
     ]
@@ -88,10 +95,10 @@ def test_a_run_cut_and_taken_up_ends_like_one_that_was_not(
     straight = run(data, tmp_path / "straight")
     learn = Learner.learn
 
-    def learn_and_die(self: Learner, batch: object, step: int) -> float:
+    def learn_and_die(self: Learner, batch: Batch, step: int, *, stop: bool) -> Outcome:
         if step == after:
             raise Killed
-        return learn(self, batch, step)  # type: ignore[arg-type]
+        return learn(self, batch, step, stop=stop)
 
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "learn", learn_and_die)
@@ -104,28 +111,58 @@ def test_a_run_cut_and_taken_up_ends_like_one_that_was_not(
 
 
 @pytest.mark.slow
-def test_a_killed_process_and_its_second_try_end_like_one_that_lived(
+def test_a_process_that_is_killed_again_and_again_ends_like_one_that_lived(
     data: Path, tmp_path: Path
 ) -> None:
     words = [
-        "model.depth=18", "model.width=4", "clips.num_frames=4", "clips.height=20",
-        "clips.width=26", "clips.crop=16", "train.clips=400", "train.batch_size=4",
-        "train.checkpoint_steps=5", "train.threads=1",
+        "model.depth=18", "model.width=4", "model.precision=float32", "clips.num_frames=4",
+        "clips.height=20", "clips.width=26", "clips.crop=16", "train.clips=400",
+        "train.batch_size=4", "train.checkpoint_steps=5", "train.threads=1",
     ]  # fmt: skip
+    cut, interval = tmp_path / "cut", 5
     command = [sys.executable, "-m", "training", "pretrain", "--data", str(data)]
     command += [part for word in words for part in ("--set", word)]
-    subprocess.run([*command, "--out", str(tmp_path / "straight")], check=True)
-    with subprocess.Popen([*command, "--out", str(tmp_path / "cut")]) as process:
-        while not (tmp_path / "cut" / CHECKPOINT).exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.kill()
-    assert load_checkpoint(str(tmp_path / "cut" / CHECKPOINT)).step < 100
-    subprocess.run([*command, "--out", str(tmp_path / "cut")], check=True)
-    straight, cut = (
-        load_checkpoint(str(tmp_path / name / CHECKPOINT)) for name in ("straight", "cut")
-    )
-    assert_equal(cut, straight)
+    ends = []
+    for number, at in ((signal.SIGKILL, 7), (signal.SIGKILL, 33), (signal.SIGTERM, 61)):
+        with subprocess.Popen(
+            [*command, "--out", str(cut)], stderr=subprocess.PIPE, text=True
+        ) as process:
+            while not (cut / LOG).exists() or len(rows(cut)) < at:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, told = process.communicate()
+        ends.append(process.returncode)
+        held = load_checkpoint(str(cut / CHECKPOINT)).step if at > interval else 0
+        assert len(rows(cut)) - held <= (interval if number == signal.SIGKILL else 0)
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 143]
+    assert f"TrainingStopped: stopped by SIGTERM after step {held} of 100, which {cut}" in told
+    options = load_options("sample", words)
+    straight = commands.pretrain(str(data), str(tmp_path / "straight"), options)
+    assert_equal(commands.pretrain(str(data), str(cut), options), straight)
+    assert rows(cut) == rows(tmp_path / "straight")
+
+
+def test_a_run_that_is_asked_to_end_writes_a_checkpoint_and_says_so(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run(data, tmp_path / "straight")
+    learn = Learner.learn
+
+    def learn_and_ask(self: Learner, batch: Batch, step: int, *, stop: bool) -> Outcome:
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(self, batch, step, stop=stop)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "learn", learn_and_ask)
+        with pytest.raises(TrainingStopped, match="stopped by SIGTERM after step 6 of 11"):
+            run(data, tmp_path / "cut")
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert load_checkpoint(str(tmp_path / "cut" / CHECKPOINT)).step == 6
+    assert_equal(run(data, tmp_path / "cut"), straight)
+    assert rows(tmp_path / "cut") == rows(tmp_path / "straight")
 
 
 def test_a_finished_run_started_again_changes_nothing(data: Path, tmp_path: Path) -> None:
@@ -148,6 +185,19 @@ def test_a_run_with_other_options_is_refused(data: Path, tmp_path: Path) -> None
     other = replace(TINY, train=replace(TINY.train, lr=0.5))
     with pytest.raises(TrainingError, match=r"holds a run with train.lr = 0.02, not 0.5: choose"):
         run(data, tmp_path, other)
+
+
+def test_a_run_with_another_number_of_clips_per_step_is_refused(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path)
+    other = replace(TINY, train=replace(TINY.train, batch_size=8))
+    with pytest.raises(TrainingError, match=r"a run of 1 x 4 clips per step, not 1 x 8: set train"):
+        run(data, tmp_path, other)
+
+
+def test_a_run_that_began_with_other_weights_is_refused(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, origin="aa")
+    with pytest.raises(TrainingError, match="holds a run that began with other weights"):
+        run(data, tmp_path, origin="bb")
 
 
 def test_a_run_on_another_dataset_is_refused(data: Path, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training.moving_clips import moving_split
 from training.__main__ import main
+from training.models import r2plus1d
 
 SMALL = [
     part
@@ -36,12 +38,16 @@ def test_the_verbs_follow_each_other(
     assert main(["linear", "--data", str(data), "--out", run]) == 0
     assert capsys.readouterr().out.startswith("discs: fc-only top-1 pre-trained ")
     tuned = str(tmp_path / "tuned")
-    words = ["--checkpoint", f"{run}/checkpoint.pt", "--target"]
-    assert main(["finetune", *words, target, "--out", tuned]) == 0
-    line = capsys.readouterr().out
-    words = ["--checkpoint", f"{tuned}/checkpoint.pt", "--target"]
-    assert main(["evaluate", *words, f"{target}/val"]) == 0
-    assert capsys.readouterr().out == line
+    words = ["--checkpoint", f"{run}/checkpoint.pt", "--target", target, "--set"]
+    assert main(["finetune", *words, "finetune.grid_lr=0.02", "--out", tuned]) == 0
+    before, _, line = capsys.readouterr().out.partition(" pre-trained ")
+    assert before == "discs: full-ft top-1"
+    checkpoint = f"{tuned}/finetune/discs/pre-trained/checkpoint.pt"
+    words = ["--checkpoint", checkpoint, "--target", f"{target}/val", "--out", tuned]
+    assert main(["evaluate", *words]) == 0
+    assert capsys.readouterr().out == f"discs: evaluated top-1 checkpoint {line}"
+    assert main(["evaluate", *words, "--set", "evaluate.clips=3"]) == 0
+    assert (tmp_path / "tuned" / "evaluate.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -87,3 +93,34 @@ def test_a_wrong_call_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
         main(["pretrain"])
     assert caught.value.code == 2
     assert "required: --data, --out" in capsys.readouterr().err
+
+
+def test_weights_of_others_begin_every_verb_and_are_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(tmp_path / "public.pth")
+    state = r2plus1d(18, 7, width=4, midplanes="torchvision").state_dict()
+    torch.save({"state_dict": {f"module.{name}": v for name, v in state.items()}}, weights)
+    words = ["--data", str(data), "--out", str(tmp_path / "run"), "--weights", weights, *SMALL]
+    assert main(["pretrain", *words]) == 1
+    found = "R(2+1)D-18 of width 4 as torchvision defines it, 7 classes"
+    assert capsys.readouterr().err == (
+        f"WeightsError: the weights are {found}; the options name R(2+1)D-18 of width 4 as its "
+        "authors define it: set model.midplanes=torchvision\n"
+    )
+    assert main(["pretrain", *words, "--set", "model.midplanes=torchvision"]) == 0
+    assert (
+        f"{weights}: {found}; the last layer of 7 classes is replaced by one of 3\n"
+        in capsys.readouterr().err
+    )
+    target = str(data / "target_shards" / "discs")
+    words = ["--target", target, "--weights", weights, "--out", str(tmp_path / "l"), *SMALL]
+    assert main(["linear", *words]) == 0
+    assert f"{weights}: {found}; classes without names" in capsys.readouterr().err
+    assert main(["evaluate", "--target", f"{target}/val", "--weights", weights]) == 1
+    assert "has other labels" in capsys.readouterr().err
+
+
+def test_an_r2d_is_inflated_by_its_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inflate", "--checkpoint", "none.pt", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "CheckpointError: none.pt: no checkpoint there\n"

@@ -4,8 +4,16 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.training.reference_nets import (
+    Mid,
+    Reference,
+    mid_of_authors,
+    mid_of_torchvision,
+)
 from training.models import inflate, r2d, r2plus1d, r3d
 from training.models.convolutions import (
+    CubicConv,
+    FoldingConv,
     PointConv,
     SpatialConv,
     TemporalConv,
@@ -15,9 +23,9 @@ from training.models.convolutions import (
 from training.models.networks import VideoResNet, count_parameters
 
 
-def gmacs(model: VideoResNet, frames: int = 32) -> float:
+def gmacs(model: VideoResNet, frames: int = 32, side: int = 112) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.empty(1, 3, frames, 112, 112, device="meta"))
+        model(torch.empty(1, 3, frames, side, side, device="meta"))
     return float(round(counter.get_total_flops() / 2e9, 3))
 
 
@@ -42,11 +50,33 @@ def test_size_work_and_names_are_the_papers(
     )
 
 
-@pytest.mark.parametrize(("frames", "work"), [(8, 20.748), (16, 41.496)])
-def test_work_is_linear_in_the_frames(frames: int, work: float) -> None:
+@pytest.mark.parametrize(
+    ("depth", "parameters", "decayed", "work"),
+    [
+        (18, 33_370_839, 33_344_279, (20.748, 41.496, 82.992)),
+        (34, 63_697_175, 63_646_487, (38.089, 76.178, 152.356)),
+        (101, 86_050_785, 85_908_375, (44.117, 88.234, 176.469)),
+        (152, 118_226_785, 118_021_015, (63.0, 125.999, 251.997)),
+    ],
+)
+def test_with_400_classes_work_is_linear_in_the_frames(
+    depth: int, parameters: int, decayed: int, work: tuple[float, ...]
+) -> None:
     with torch.device("meta"):
-        model = r2plus1d(18, 400)
-    assert gmacs(model, frames) == work
+        model = r2plus1d(depth, 400)
+    kernels = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    # The authors' own count is of the weights of convolutions and the last layer alone.
+    assert (count_parameters(model), kernels) == (parameters, decayed)
+    assert tuple(gmacs(model, frames) for frames in (8, 16, 32)) == pytest.approx(work, abs=0.0011)
+
+
+@pytest.mark.parametrize(("depth", "frames", "work"), [(34, 32, 199.0), (34, 8, 49.7)])
+def test_work_at_128_pixels_is_that_of_the_authors_model_zoo(
+    depth: int, frames: int, work: float
+) -> None:
+    with torch.device("meta"):
+        model = r2plus1d(depth, 400)
+    assert gmacs(model, frames, 128) == pytest.approx(work, abs=0.05)
 
 
 def test_the_487_class_network_has_the_size_of_the_public_weights() -> None:
@@ -67,7 +97,8 @@ def test_r3d_and_r2d_have_the_authors_size() -> None:
 
 def test_torchvision_variant_shares_midplanes_within_a_block() -> None:
     with torch.device("meta"):
-        model = r2plus1d(18, 400, midplanes="torchvision", eps=1e-5)
+        model = r2plus1d(18, 400, midplanes="torchvision")
+    assert {m.eps for m in model.modules() if isinstance(m, nn.BatchNorm3d)} == {1e-5}
     shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     assert count_parameters(model) == 31_505_325
     assert shapes["layer2.0.conv2.0.0.weight"] == (230, 128, 1, 3, 3)
@@ -151,6 +182,33 @@ def test_layers_halve_time_and_space_as_in_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
+    ("depth", "blocks", "form", "mid", "eps"),
+    [
+        (18, (2, 2, 2, 2), "torchvision", mid_of_torchvision, 1e-5),
+        (18, (2, 2, 2, 2), "paper", mid_of_authors, 1e-3),
+        (34, (3, 4, 6, 3), "paper", mid_of_authors, 1e-3),
+        (101, (3, 4, 23, 3), "paper", mid_of_authors, 1e-3),
+        (152, (3, 8, 36, 3), "paper", mid_of_authors, 1e-3),
+    ],
+)
+def test_weights_of_the_public_definitions_load_strictly_and_give_their_outputs(
+    depth: int, blocks: tuple[int, ...], form: str, mid: Mid, eps: float
+) -> None:
+    torch.manual_seed(0)
+    public = Reference(blocks, 5, 8, mid, eps).eval()
+    for module in public.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    model = r2plus1d(depth, 5, midplanes=form, width=8).eval()
+    assert list(model.state_dict()) == list(public.state_dict())
+    model.load_state_dict(public.state_dict(), strict=True)
+    frames = torch.randn(2, 3, 8, 24, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(frames), public(frames), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     "conv",
     [
         SpatialConv(3, 5, kernel=7, stride=2),
@@ -166,6 +224,19 @@ def test_folding_changes_no_value(conv: nn.Conv3d) -> None:
         torch.testing.assert_close(conv(layout), plain, atol=1e-5, rtol=1e-5)
 
 
+def test_a_network_gives_the_same_folded_or_not_in_either_memory_order() -> None:
+    torch.manual_seed(0)
+    model = r2plus1d(18, 3, width=8).eval()
+    frames = torch.randn(2, 3, 4, 24, 24)
+    with torch.inference_mode():
+        folded = model(frames)
+        model.fold(False)
+        plain, lasting = model(frames), model(channels_last(frames))
+    assert all(not m.folded for m in model.modules() if isinstance(m, FoldingConv))
+    torch.testing.assert_close(plain, folded, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(lasting, folded, atol=1e-5, rtol=1e-4)
+
+
 def test_r2plus1d_learns_through_every_parameter() -> None:
     torch.manual_seed(0)
     model = r2plus1d(18, 3, width=8)
@@ -176,11 +247,36 @@ def test_r2plus1d_learns_through_every_parameter() -> None:
 def test_an_inflated_network_sees_equal_frames_as_their_one_frame() -> None:
     torch.manual_seed(0)
     flat, deep = r2d(18, 3, width=4).eval(), r3d(18, 3, width=4).eval()
+    for norm in (m for m in flat.modules() if isinstance(m, nn.BatchNorm3d)):
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
     inflate(flat.state_dict(), deep)
-    frame = torch.randn(1, 3, 1, 32, 32)
-    # One layer: deeper ones see the zero padding at both ends of the clip.
-    thin, thick = flat.stem(frame), deep.stem(frame.expand(-1, -1, 5, -1, -1))
-    torch.testing.assert_close(thick[:, :, 1:4], thin.expand(-1, -1, 3, -1, -1))
+    frame = torch.randn(1, 3, 1, 16, 16)
+    with torch.inference_mode():
+        thin, thick = flat.activations(frame), deep.activations(frame.expand(-1, -1, 128, -1, -1))
+    # Every eighth frame is left; the zero padding at the ends reaches 54 frames into the clip.
+    assert thick.shape[2] == 16
+    torch.testing.assert_close(thick[:, :, 7:9], thin.expand(-1, -1, 2, -1, -1))
+    assert (thick[:, :, 0] - thin[:, :, 0]).abs().max() > 1e-3
+
+
+def test_an_inflated_network_that_repeats_its_borders_gives_the_2d_logits() -> None:
+    torch.manual_seed(0)
+    flat, deep = r2d(18, 3, width=4).eval(), r3d(18, 3, width=4).eval()
+    inflate(flat.state_dict(), deep)
+    for conv in (m for m in deep.modules() if isinstance(m, CubicConv)):
+        padding = (*[conv.padding[2]] * 2, *[conv.padding[1]] * 2)
+        conv.padding = (0, 0, 0)
+        conv.register_forward_pre_hook(lambda _, given, sides=padding: _bordered(given[0], sides))
+    frame = torch.randn(1, 3, 1, 16, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(deep(frame.expand(-1, -1, 8, -1, -1)), flat(frame))
+
+
+def _bordered(frames: torch.Tensor, sides: tuple[int, ...]) -> torch.Tensor:
+    """Zeros around every frame as before, the first and the last frame once more in time."""
+    longer = torch.cat((frames[:, :, :1], frames, frames[:, :, -1:]), 2)
+    return functional.pad(longer, sides)
 
 
 def test_inflating_a_deeper_network_is_refused() -> None:

@@ -4,12 +4,21 @@ from pathlib import Path
 import pytest
 
 from formats.settings import SettingsError
-from training.options import CONFIGS, Options, from_sections, load_options, override
+from training.options import (
+    CONFIGS,
+    Options,
+    from_sections,
+    load_options,
+    lr_factors,
+    override,
+)
 
 
 def test_every_config_loads() -> None:
     names = sorted(path.stem for path in CONFIGS.glob("*.toml"))
-    assert names == ["ig-kinetics-34-32f", "ig-kinetics-34-8f", "sample"]
+    assert names == [
+        "ig-kinetics-34-32f", "ig-kinetics-34-8f", "ig-kinetics-r2d-18", "sample",
+    ]  # fmt: skip
     assert all(load_options(name, []) for name in names)
 
 
@@ -27,6 +36,12 @@ def test_the_papers_configs_are_the_papers(frames: int, per_gpu: int, batch: int
 def test_a_file_of_the_users_is_a_config_too(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[model]\ndepth = 18\n")
     assert load_options(str(tmp_path / "mine.toml"), []).model.depth == 18
+
+
+def test_factors_of_layers_are_read() -> None:
+    options = load_options("sample", ["finetune.layer_lr=stem=0, layer4 = .5, fc=1e1"])
+    assert lr_factors(options.finetune) == {"stem": 0, "layer4": 0.5, "fc": 10}
+    assert lr_factors(options.train) == {}
 
 
 def test_options_survive_being_taken_apart() -> None:
@@ -62,6 +77,14 @@ def test_options_of_another_version_are_refused(sections: dict[str, dict[str, ob
         ("sample", "model.normalise=x", "normalise must be colour or motion, got 'x'"),
         ("sample", "train.batch_size=0", "batch_size must be at least 1, got 0"),
         ("sample", "evaluate.linear_c=0", "linear_c must be positive numbers"),
+        ("sample", "evaluate.splits=", "splits must be names of folders, got ()"),
+        ("sample", "evaluate.splits=../x", "splits must be names of folders"),
+        ("sample", "evaluate.full_crop=8", "full_crop must be at least 16, got 8"),
+        ("sample", "finetune.grid_lr=1,-1", "grid_lr and grid_weight_decay must not be below 0"),
+        ("sample", "finetune.layer_lr=head=1", "layer_lr has 'head=1', want each of stem, layer1"),
+        ("sample", "finetune.layer_lr=fc=1,fc=2", "layer_lr has 'fc=2', want each of"),
+        ("sample", "finetune.layer_lr=fc=-1", "layer_lr has 'fc=-1', want each of"),
+        ("sample", "finetune.layer_lr=fc=nan", "layer_lr has 'fc=nan', want each of"),
         ("sample", "evaluate.holdout_fraction=1", "holdout_fraction must be in (0, 1)"),
     ],
 )

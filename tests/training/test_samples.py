@@ -5,12 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from formats.shards import ShardError, read_manifest, write_manifest
+from formats.shards import REPEAT_UNITS, ShardEntry, ShardError, read_manifest, write_manifest
 from tests.training.moving_clips import write_split
 from training.draws import ClipFacts
-from training.samples import open_split, read_facts, read_videos
+from training.samples import Index, index_shard, open_split, read_facts
 
 CLIPS = [("aa", b"first", 0, 1.5), ("bb", b"second", 2, 1.0), ("cc", b"third", 1, 0.0)]
+
+
+def index(folder: str, entry: ShardEntry) -> Index:
+    path = Path(folder) / entry.path
+    with path.open("rb") as file:
+        return index_shard(file.fileno(), str(path), entry, 3)
+
+
+def videos(folder: str, entry: ShardEntry) -> list[tuple[str, bytes]]:
+    """What lies where the index says."""
+    content = (Path(folder) / entry.path).read_bytes()
+    return [
+        (row["clip_id"].decode(), content[row["offset"] : row["offset"] + row["size"]])
+        for row in index(folder, entry)
+    ]
 
 
 def damage(folder: str) -> Path:
@@ -22,6 +37,16 @@ def damage(folder: str) -> Path:
     return path
 
 
+def rewrite(folder: str, *files: tuple[str, bytes]) -> ShardEntry:
+    """A shard with these files under the first one's entry."""
+    with tarfile.open(Path(folder) / "shard-00000.tar", "w") as tar:
+        for name, content in files:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return read_manifest(folder).shards[0]
+
+
 def test_facts_and_videos_come_out_as_they_went_in(tmp_path: Path) -> None:
     folder = write_split(tmp_path / "all", CLIPS, clips_per_shard=2)
     manifest = open_split(folder)
@@ -29,7 +54,11 @@ def test_facts_and_videos_come_out_as_they_went_in(tmp_path: Path) -> None:
         [ClipFacts("aa", 0, 1.5), ClipFacts("bb", 2, 1.0)],
         [ClipFacts("cc", 1, 0.0)],
     ]
-    assert list(read_videos(folder, manifest.shards[0], {"bb", "cc"})) == [("bb", b"second")]
+    assert videos(folder, manifest.shards[0]) == [("aa", b"first"), ("bb", b"second")]
+    rows = index(folder, manifest.shards[0])
+    assert rows["label_id"].tolist() == [0, 2]
+    assert (rows["units"] / REPEAT_UNITS).tolist() == [1.5, 1.0]
+    assert [shard.repeats for shard in manifest.shards] == [2.5, 0.0]
 
 
 def test_a_split_without_a_manifest_was_never_finished(tmp_path: Path) -> None:
@@ -102,12 +131,26 @@ def test_two_shards_with_their_bytes_exchanged_are_refused(tmp_path: Path) -> No
 def test_a_wrong_number_of_clips_is_refused(tmp_path: Path) -> None:
     folder = write_split(tmp_path / "all", CLIPS)
     content = json.loads((tmp_path / "all" / "MANIFEST.json").read_text())
-    content["shards"][0]["clips"] = 4
+    content["shards"][0]["clips"] = content["clips"] = 4
     (tmp_path / "all" / "MANIFEST.json").write_text(json.dumps(content))
     with pytest.raises(ShardError, match="3 clips, the manifest says 4"):
         open_split(folder)
     with pytest.raises(ShardError, match="3 clips, the manifest says 4"):
         read_facts(folder, open_split(folder, "size").shards[0], 3)
+
+
+@pytest.mark.parametrize("verify", ["full", "size"])
+@pytest.mark.parametrize(
+    "change", [{"clips": 4}, {"dataset_id": "0" * 64}, {"labels": ["c", "b", "a"]}], ids=str
+)
+def test_a_manifest_that_was_changed_is_refused(
+    tmp_path: Path, change: dict[str, object], verify: str
+) -> None:
+    folder = write_split(tmp_path / "all", CLIPS, labels=("a", "b", "c"))
+    path = tmp_path / "all" / "MANIFEST.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ShardError, match=r"MANIFEST\.json: (says 4 clips|its dataset_id is not)"):
+        open_split(folder, verify)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +159,9 @@ def test_a_wrong_number_of_clips_is_refused(tmp_path: Path) -> None:
 def test_facts_that_cannot_be_true_are_refused(
     tmp_path: Path, label_id: int, repeats: float
 ) -> None:
-    folder = write_split(tmp_path / "all", [("aa", b"", label_id, repeats)])
+    folder = write_split(tmp_path / "all", CLIPS[:1])
+    facts = json.dumps({"label_id": label_id, "repeats": repeats}).encode()
+    rewrite(folder, ("aa.mp4", b""), ("aa.json", facts))
     with pytest.raises(ShardError, match="clip aa has label_id"):
         read_facts(folder, read_manifest(folder).shards[0], 3)
 
@@ -125,6 +170,7 @@ def test_facts_that_are_not_json_objects_are_refused(tmp_path: Path) -> None:
     folder = write_split(tmp_path / "all", CLIPS[:1])
     path = tmp_path / "all" / "shard-00000.tar"
     with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("aa.mp4"))
         info = tarfile.TarInfo("aa.json")
         info.size = 2
         tar.addfile(info, io.BytesIO(b"[]"))
@@ -141,7 +187,7 @@ def test_no_member_but_ours_is_looked_at(tmp_path: Path) -> None:
             tar.addfile(info, io.BytesIO(b"evil"))
     (shard,) = read_manifest(folder).shards
     assert read_facts(folder, shard, 3) == [ClipFacts("aa", 0, 1.5)]
-    assert list(read_videos(folder, shard, {"aa"})) == [("aa", b"first")]
+    assert videos(folder, shard) == [("aa", b"first")]
 
 
 def test_a_shard_is_opened_as_a_file_whatever_its_name_says(tmp_path: Path) -> None:
@@ -163,3 +209,44 @@ def test_a_shard_that_vanishes_is_an_error_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "all" / "shard-00000.tar").unlink()
     with pytest.raises(ShardError, match="cannot be read"):
         read_facts(folder, shard, 3)
+
+
+FACTS = b'{"label_id": 0, "repeats": 1.5}'
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([("aa.json", FACTS), ("aa.mp4", b"")], "clip aa has no video before its facts"),
+        ([("aa.json", FACTS)], "clip aa has no video before its facts"),
+        ([("aa.mp4", b"")], "clip aa has no facts"),
+        ([("aa.mp4", b""), ("aa.json", FACTS.ljust(2 << 20))], "aa.json has 2097152 bytes"),
+        ([("aa.mp4", b""), ("aa.json", FACTS.replace(b"1.5", b"2.5"))], "do not sum to the 1.5"),
+        ([], "0 clips, the manifest says 1"),
+    ],
+)
+def test_a_shard_that_is_not_clips_with_facts_is_named(
+    tmp_path: Path, files: list[tuple[str, bytes]], message: str
+) -> None:
+    entry = rewrite(write_split(tmp_path / "all", CLIPS[:1]), *files)
+    with pytest.raises(ShardError, match=rf"shard-00000\.tar: .*{message}"):
+        index(str(tmp_path / "all"), entry)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 512, 600, 1024, 1100, 1536])
+def test_a_tar_that_ends_early_is_named(tmp_path: Path, kept: int) -> None:
+    folder = write_split(tmp_path / "all", CLIPS[:1])
+    path = tmp_path / "all" / "shard-00000.tar"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ShardError, match=r"shard-00000\.tar: cannot be read"):
+        index(folder, read_manifest(folder).shards[0])
+
+
+def test_a_damaged_header_is_named(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS[:1])
+    path = tmp_path / "all" / "shard-00000.tar"
+    content = bytearray(path.read_bytes())
+    content[130] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ShardError, match=r"shard-00000\.tar: cannot be read: bad checksum"):
+        index(folder, read_manifest(folder).shards[0])

@@ -28,6 +28,33 @@ def test_the_rate_is_in_proportion_to_the_batch() -> None:
     assert learning_rate(0, one_gpu) == pytest.approx(0.0015)
 
 
+@pytest.mark.parametrize(
+    ("config", "batch", "steps"),
+    [("ig-kinetics-34-32f", 768, 638_021), ("ig-kinetics-34-8f", 2048, 239_258)],
+)
+def test_the_papers_configs_on_its_128_gpus_are_its_run(
+    config: str, batch: int, steps: int
+) -> None:
+    options = load_options(config, [])
+    assert options.train.batch_size * 128 == batch
+    assert options.train.clips == 490_000_000
+    assert total_steps(options.train, 128) == steps
+    warm = 1_000_000 // batch
+    for step in (0, 1, warm - 2, warm - 1, warm, steps // 14 + 1, steps // 2 + 1, steps - 1):
+        wanted = 0.192 * 0.5 ** (step * 14 // steps) * min(1, (step + 1) / warm)
+        assert learning_rate(step, options.train, 128) == pytest.approx(wanted, rel=1e-12)
+    assert learning_rate(steps - 1, options.train, 128) == pytest.approx(2.34375e-5)
+
+
+def test_two_ranks_learn_as_one_with_the_double_batch() -> None:
+    one = TrainOptions(clips=1000, batch_size=8, lr_batch_size=768, warmup_clips=100)
+    half = replace(one, batch_size=4)
+    assert total_steps(half, 2) == total_steps(one)
+    assert [learning_rate(step, half, 2) for step in range(125)] == [
+        learning_rate(step, one) for step in range(125)
+    ]
+
+
 @pytest.mark.parametrize("config", ["ig-kinetics-34-8f", "ig-kinetics-34-32f"])
 def test_one_gpu_of_the_papers_configs_learns_at_its_share_of_the_rate(config: str) -> None:
     options = replace(load_options(config, []).train, warmup_clips=0)

@@ -2,16 +2,23 @@ import numpy as np
 import pytest
 import torch
 
+from training.clip_options import ClipOptions
 from training.transforms import (
-    centre_square,
-    looped,
+    Cut,
+    centre_cut,
+    cut_out,
+    frame_numbers,
     normalise,
-    random_square,
+    random_cut,
     random_start,
-    recolour,
+    recoloured,
+    scaled_size,
+    span,
     spread_starts,
     to_batch,
 )
+
+SMALL = ClipOptions(height=20, width=23, crop=16)
 
 
 def numbered(frames: int, height: int, width: int) -> np.ndarray:
@@ -44,33 +51,55 @@ def test_test_clips_of_a_short_video_all_start_at_its_first_frame() -> None:
 
 
 def test_a_short_video_starts_over() -> None:
-    assert looped(0, 8, 3) == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert frame_numbers(0, 8, 1.0, 3) == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert frame_numbers(0, 4, 2.0, 5) == [0, 2, 4, 1]
+
+
+@pytest.mark.parametrize(("pace", "frames"), [(1.0, 8), (2.0, 15), (2.5, 18), (0.5, 4)])
+def test_the_span_of_a_clip_is_from_its_first_frame_to_its_last(pace: float, frames: int) -> None:
+    numbers = frame_numbers(0, 8, pace, 1000)
+    assert span(8, pace) == frames == numbers[-1] + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [((128, 228), (128, 228)), ((240, 320), (128, 171)), ((320, 240), (171, 128)),
+     ((64, 64), (128, 128)), ((96, 100), (128, 133))],
+)  # fmt: skip
+def test_the_short_edge_is_scaled_and_the_aspect_ratio_kept(
+    size: tuple[int, int], scaled: tuple[int, int]
+) -> None:
+    assert scaled_size(*size, ClipOptions(scale="short_edge")) == scaled
+    assert scaled_size(*size, ClipOptions()) == (128, 171)
 
 
 def test_a_random_square_reaches_both_corners() -> None:
-    frames = numbered(2, 6, 9)
-    first = random_square(frames, 4, (0.0, 0.0, 0.9), mirror=True)
-    last = random_square(frames, 4, (0.999, 0.999, 0.9), mirror=True)
-    np.testing.assert_array_equal(first, frames[:, :4, :4])
-    np.testing.assert_array_equal(last, frames[:, 2:, 5:])
+    frames = numbered(2, 20, 23)
+    first = random_cut((20, 23), SMALL, (0.0, 0.0, 0.9))
+    last = random_cut((20, 23), SMALL, (0.999, 0.999, 0.9))
+    np.testing.assert_array_equal(cut_out(frames, first, 16), frames[:, :16, :16])
+    np.testing.assert_array_equal(cut_out(frames, last, 16), frames[:, 4:, 7:])
 
 
 def test_a_mirrored_square_is_the_square_mirrored() -> None:
-    frames = numbered(2, 6, 9)
-    plain = random_square(frames, 4, (0.3, 0.3, 0.9), mirror=True)
-    mirrored = random_square(frames, 4, (0.3, 0.3, 0.1), mirror=True)
-    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
+    frames = numbered(2, 20, 23)
+    plain, mirrored = (random_cut((20, 23), SMALL, (0.3, 0.3, f)) for f in (0.9, 0.1))
+    np.testing.assert_array_equal(
+        cut_out(frames, mirrored, 16), cut_out(frames, plain, 16)[:, :, ::-1]
+    )
 
 
 def test_nothing_is_mirrored_where_that_is_off() -> None:
-    frames = numbered(2, 6, 9)
-    squares = [random_square(frames, 4, (0.3, 0.3, f), mirror=False) for f in (0.1, 0.9)]
-    np.testing.assert_array_equal(squares[0], squares[1])
+    options = ClipOptions(height=20, width=23, crop=16, mirror=False)
+    one, other = (random_cut((20, 23), options, (0.3, 0.3, f)) for f in (0.9, 0.1))
+    assert one == other
 
 
 def test_the_papers_centre_crop_is_8_down_and_29_in() -> None:
+    assert centre_cut((128, 171), ClipOptions()) == Cut(128, 171, 8, 29, False)
     frames = numbered(1, 128, 171)
-    np.testing.assert_array_equal(centre_square(frames, 112), frames[:, 8:120, 29:141])
+    square = cut_out(frames, centre_cut((128, 171), ClipOptions()), 112)
+    np.testing.assert_array_equal(square, frames[:, 8:120, 29:141])
 
 
 def test_normalising_uses_the_authors_constants_and_turns_the_axes() -> None:
@@ -109,8 +138,9 @@ def deviation(clip_THWC: torch.Tensor) -> float:
 
 def test_recolouring_gives_every_order_of_channels_and_its_negative() -> None:
     frames = np.full((1, 1, 1, 3), (10, 20, 30), dtype=np.uint8)
+    whole = Cut(1, 1, 0, 0, False)
     found = {
-        tuple(int(v) for v in recolour(frames, (i / 6, invert))[0, 0, 0])
+        tuple(int(v) for v in cut_out(frames, recoloured(whole, (i / 6, invert)), 1)[0, 0, 0])
         for i in range(6)
         for invert in (0.1, 0.9)
     }

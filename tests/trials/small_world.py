@@ -5,6 +5,7 @@ server stays and remembers what it was asked for.
 """
 
 import csv
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,10 +15,15 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import pytest
+
+from pipelines.__main__ import main
 from tests.pipelines.faulty_server import Server, running_server, send, whole
 from tests.pipelines.takedown_world import POSTS, SETTINGS, write_world
 
 ROOT = Path(__file__).parents[2]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+
 HOST = "videos.test"
 VIDEOS_PER_PART = 4
 DEAD = tuple((f"dead-{n}", f"dead{n}.mp4", "#yoga", f"jane{n}") for n in range(3))
@@ -79,10 +85,12 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
         csv.writer(file).writerows([["video_id", "uri", "caption", "uploader"], *rows])
 
 
-def start(words: Sequence[str], **more: object) -> subprocess.Popen[str]:
-    """Run `python -m pipelines` in a process group of its own."""
+def start(
+    words: Sequence[str], *, under: Sequence[str] = (), **more: object
+) -> subprocess.Popen[str]:
+    """Run `python -m pipelines` in a process group of its own, `under` another command if given."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *words],
+        [*under, sys.executable, "-m", "pipelines", *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -109,3 +117,34 @@ def lasting(out: Path) -> dict[str, bytes]:
 def scraps(out: Path) -> set[str]:
     """Hidden files and folders: what is for the job alone, and what a killed one left."""
     return {str(path.relative_to(out)) for path in out.rglob(".*")}
+
+
+def check_same(out: Path, whole: Path) -> None:
+    """Whether a dataset is that of an uninterrupted run, without a scrap of the others."""
+    found, wanted = lasting(out), lasting(whole)
+    assert {p for p in found | wanted if found.get(p) != wanted.get(p)} == set()
+    assert scraps(out) <= scraps(whole) and not list(out.rglob("*.tmp"))
+    assert main(["verify", "--out", str(out)]) == 0
+
+
+def one_sentence(complained: str) -> str:
+    """The sentence that a command ended with, behind whatever bar was under way."""
+    assert "Traceback" not in complained, complained
+    lines = [line for line in complained.splitlines() if line.startswith("tagreel: ")]
+    assert len(lines) == 1 and complained.endswith(f"{lines[0]}\n"), complained
+    return lines[0]
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    folder.mkdir(exist_ok=True)
+    options = f"size={size},mode=1777"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def remount(disk: Path, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", disk], check=True)

@@ -6,32 +6,18 @@ step, in one sentence.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from formats.shards import MANIFEST
 from pipelines.__main__ import main
-from tests.trials.small_world import SmallWorld, small_world
 from training.__main__ import main as train
 
 pytestmark = pytest.mark.trial
 
 SUBSETS = 3
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
-    with small_world(tmp_path_factory.mktemp("world")) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def whole(world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "out"
-    assert main(world.command(out)) == 0
-    return out
 
 
 def flip_a_bit(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Disks that are full, and names that are taken (F4, F5).
+"""Disks that are full (F4).
 
 The command ends non-zero with one sentence that says which path, why and what to do; nothing stands
 at a final name that no record or manifest lists; and when there is room the same command ends with
@@ -8,68 +8,28 @@ the same dataset.
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from formats.shards import MANIFEST, read_manifest
-from pipelines.__main__ import main
 from pipelines.run import STAGES
 from tests.trials.small_world import (
     SmallWorld,
+    check_same,
     finish,
-    lasting,
+    needs_root,
+    one_sentence,
+    remount,
     scraps,
-    small_world,
-    start,
+    small_disk,
 )
 
 pytestmark = pytest.mark.trial
 
 PAGE = 4096
-NOBODY = 65534
 # What belongs to no stage: the job's own, and what the report is made of.
 OF_THE_JOB = {"config.toml", "yield.json", "ledger.parquet", "DATASET_CARD.md"}
-NAMES = {
-    "spaces": "an OUT with  two spaces",
-    "letters": "Österreich 動画 видео",
-    "quotes": 'it\'s "quoted" (100%) %03d #1 [a-z]*',
-    "long": "/".join(["long" * 50] * 5),
-}
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
-    with small_world(tmp_path_factory.mktemp("world")) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def whole(world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "out"
-    code, _, complained = finish(world.command(out))
-    assert code == 0, complained
-    return out
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    options = f"size={size},mode=1777"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def remount(disk: Path, option: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{option}", disk], check=True)
 
 
 def pages(out: Path, stages: tuple[str, ...]) -> int:
@@ -81,14 +41,6 @@ def pages(out: Path, stages: tuple[str, ...]) -> int:
     ]
     # Their records, and what is hidden, are pages of their own.
     return sum(-(-size // PAGE) for size in sizes) + len(stages) + len(scraps(out))
-
-
-def one_sentence(complained: str) -> str:
-    """The sentence that a command ended with, behind whatever bar was under way."""
-    assert "Traceback" not in complained, complained
-    lines = [line for line in complained.splitlines() if line.startswith("tagreel: ")]
-    assert len(lines) == 1 and complained.endswith(f"{lines[0]}\n"), complained
-    return lines[0]
 
 
 def check_nothing_unlisted(out: Path) -> None:
@@ -107,16 +59,11 @@ def check_nothing_unlisted(out: Path) -> None:
         elif not name.startswith(("videos/", "target_videos/", "targets/")):
             assert name in listed, name
     for folder in out.glob("shards/*"):
+        if not any(folder.iterdir()):
+            continue
         entries = read_manifest(str(folder)).shards
         assert {e.path for e in entries} == {p.name for p in folder.iterdir()} - {MANIFEST}
     assert not list(out.rglob("*.tmp"))
-
-
-def check_same(out: Path, whole: Path) -> None:
-    found, wanted = lasting(out), lasting(whole)
-    assert {p for p in found | wanted if found.get(p) != wanted.get(p)} == set()
-    assert scraps(out) <= scraps(whole)
-    assert main(["verify", "--out", str(out)]) == 0
 
 
 @needs_root
@@ -145,7 +92,7 @@ def test_a_disk_that_is_full_in_every_stage(world: SmallWorld, whole: Path, tmp_
 
 
 @needs_root
-@pytest.mark.parametrize("kib", [0, 40, 200])
+@pytest.mark.parametrize("kib", [0, 12, 40])
 def test_a_full_disk_for_what_is_under_way_rejects_no_video(
     world: SmallWorld, whole: Path, kib: int, tmp_path: Path
 ) -> None:
@@ -196,104 +143,3 @@ def test_a_takedown_on_a_full_disk_goes_on_when_there_is_room(
         # The sentence says: the same command again. A stage before it would do as well.
         assert finish([*takedown, str(out)])[0] == 0
         check_same(out, wanted)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_any_name_of_an_out_will_do(
-    world: SmallWorld, whole: Path, name: str, tmp_path: Path
-) -> None:
-    out = tmp_path / NAMES[name]
-    code, _, complained = finish(world.command(out))
-    assert code == 0, complained
-    check_same(out, whole)
-
-
-def test_an_out_whose_name_no_disk_takes_is_one_sentence(world: SmallWorld, tmp_path: Path) -> None:
-    code, _, complained = finish(world.command(tmp_path / ("long" * 100)))
-    assert code == 1 and "File name too long" in one_sentence(complained)
-
-
-FILES = (
-    "config.toml",
-    "hashtags.parquet",
-    "stages/match.json",
-    "matches/part-00000-of-00004.parquet",
-    "videos/options.json",
-    "labels.json",
-    "clips/all/part-00000-of-00004.parquet",
-    "shards/all/shard-00000.tar",
-    "shards/all/MANIFEST.json",
-    "ledger.parquet",
-    "report/index.html",
-    "DATASET_CARD.md",
-)
-FOLDERS = ("stages", "videos", "clips/all", "shards/all", "shards/short", "report")
-
-
-@pytest.mark.parametrize("names", [FILES, FOLDERS], ids=["folders", "files"])
-def test_what_stands_where_something_else_should_go_is_named_until_it_is_gone(
-    world: SmallWorld, whole: Path, names: tuple[str, ...], tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    # A folder that belongs to a job which has done nothing yet.
-    out.mkdir()
-    (out / ".lock").touch()
-    for name in names:
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if names is FILES:
-            (path / "mine").mkdir(parents=True)
-        else:
-            path.write_text("mine")
-    left = list(names)
-    while True:
-        code, _, complained = finish(world.command(out))
-        if code == 0:
-            break
-        sentence = one_sentence(complained)
-        assert code == 1 and "move what stands in the way" in sentence
-        (name,) = [name for name in left if sentence.startswith(f"tagreel: {out / name}")]
-        path = out / name
-        assert (path / "mine").is_dir() if names is FILES else path.read_text() == "mine"
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-        left.remove(name)
-    # A file where a stage's own folder should be is cleared away by the stage as its own.
-    assert len(left) <= 2
-    check_same(out, whole)
-
-
-@needs_root
-def test_an_out_that_may_only_be_read(world: SmallWorld, whole: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    out = disk / "out"
-    words = world.command(out)
-    with small_disk(disk, 64 << 20):
-        remount(disk, "ro")
-        code, _, complained = finish(words)
-        assert code == 1 and "Read-only file system" in one_sentence(complained)
-        remount(disk, "rw")
-        child = start(words)
-        assert child.stdout is not None
-        while not child.stdout.readline().startswith("match "):
-            pass
-        # Busy as it is, the disk only turns read-only between two writes.
-        while subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode:
-            assert child.poll() is None
-        _, complained = child.communicate(timeout=300)
-        assert child.returncode == 1
-        assert "Read-only file system; give this user the right to" in one_sentence(complained)
-        remount(disk, "rw")
-        assert finish(words)[0] == 0
-        check_same(out, whole)
-
-
-@needs_root
-def test_an_out_of_somebody_else(world: SmallWorld, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir(mode=0o755)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    code, _, complained = finish(world.command(out), user=NOBODY, env={**os.environ, "HOME": "/"})
-    sentence = one_sentence(complained)
-    assert code == 1 and str(out) in sentence and "Permission denied" in sentence
-    assert list(out.iterdir()) == []

@@ -1,8 +1,8 @@
 """Convolutions over space, over time, or both, that fold a clip into images where that is faster.
 
 `nn.Conv3d` with a 1x3x3 or 3x1x1 kernel is several times slower than the 2D convolution it stands
-for. The modules here keep Conv3d's weights and names, so state dicts are the same, and run as 2D.
-In channels-last memory the folds are views: nothing is copied.
+for. The modules here keep Conv3d's weights and names, so state dicts are the same, and run as 2D
+while `folded` is set. In channels-last memory the folds are views: nothing is copied.
 """
 
 import torch
@@ -22,7 +22,14 @@ def midplanes(planes_in: int, planes_out: int) -> int:
     return (27 * planes_in * planes_out) // (9 * planes_in + 3 * planes_out)
 
 
-class SpatialConv(nn.Conv3d):
+class FoldingConv(nn.Conv3d):
+    """A convolution that may run as a 2D one."""
+
+    folded = True
+    """Off, it runs as the `nn.Conv3d` that it is; the values are the same but for rounding."""
+
+
+class SpatialConv(FoldingConv):
     """A 1 x k x k convolution without bias: every frame by itself."""
 
     def __init__(self, planes_in: int, planes_out: int, *, kernel: int = 3, stride: int = 1):
@@ -38,6 +45,8 @@ class SpatialConv(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C', T, H', W']."""
+        if not self.folded:
+            return super().forward(input)
         batch, _, frames, _, _ = input.shape
         images = input.transpose(1, 2).flatten(0, 1)
         images = functional.conv2d(
@@ -46,7 +55,7 @@ class SpatialConv(nn.Conv3d):
         return images.reshape(batch, frames, *images.shape[1:]).transpose(1, 2)
 
 
-class TemporalConv(nn.Conv3d):
+class TemporalConv(FoldingConv):
     """A k x 1 x 1 convolution without bias: every pixel by itself."""
 
     def __init__(self, planes_in: int, planes_out: int, *, kernel: int = 3, stride: int = 1):
@@ -62,13 +71,15 @@ class TemporalConv(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C', T', H, W]."""
+        if not self.folded:
+            return super().forward(input)
         lines = functional.conv2d(
-            input.flatten(3), self.weight.squeeze(4), None, (self.stride[0], 1), (self.reach, 0)
+            input.flatten(3), self.weight.flatten(3), None, (self.stride[0], 1), (self.reach, 0)
         )
         return lines.reshape(*lines.shape[:3], *input.shape[3:])
 
 
-class PointConv(nn.Conv3d):
+class PointConv(FoldingConv):
     """A 1 x 1 x 1 convolution without bias; its stride may differ in time and space."""
 
     def __init__(self, planes_in: int, planes_out: int, *, stride: tuple[int, int] = (1, 1)):
@@ -79,9 +90,11 @@ class PointConv(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C', T', H', W']."""
+        if not self.folded:
+            return super().forward(input)
         time, space, _ = self.stride
         kept = input[:, :, ::time, ::space, ::space]
-        lines = functional.conv2d(kept.flatten(3), self.weight.squeeze(4))
+        lines = functional.conv2d(kept.flatten(3), self.weight.flatten(3))
         return lines.reshape(*lines.shape[:3], *kept.shape[3:])
 
 

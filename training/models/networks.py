@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.models.convolutions import (
     CubicConv,
+    FoldingConv,
     PointConv,
     SpatialConv,
     TemporalConv,
@@ -25,6 +26,8 @@ from training.models.convolutions import (
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Residual blocks per layer; above 34 they are bottlenecks."""
 EPS = 1e-3
+"""Of batch normalisation; the authors'."""
+TORCHVISION_EPS = 1e-5
 EXPANSION = 4
 WIDTH = 64
 
@@ -119,6 +122,7 @@ class VideoResNet(nn.Module):
 
     def __init__(self, design: _Design, depth: int, num_classes: int, width: int):
         super().__init__()
+        self._folded = True
         block = _BasicBlock if depth <= 34 else _Bottleneck
         self.stem = design.stem(width)
         planes_in = width
@@ -133,12 +137,26 @@ class VideoResNet(nn.Module):
         self.fc = nn.Linear(planes_in, num_classes)
         initialise(self)
 
-    def features(self, frames_BCTHW: Tensor) -> Tensor:
-        """Pooled activations of the last layer, [B, D]."""
-        hidden = channels_last(frames_BCTHW)
+    def fold(self, folded: bool) -> None:
+        """Run convolutions over space or time as 2D ones, or as the 3D ones that they are.
+
+        Folded, the network works in channels-last memory order; else in the order it is given.
+        """
+        self._folded = folded
+        for module in self.modules():
+            if isinstance(module, FoldingConv):
+                module.folded = folded
+
+    def activations(self, frames_BCTHW: Tensor) -> Tensor:
+        """What the last residual layer gives, [B, D, T', H', W']."""
+        hidden = channels_last(frames_BCTHW) if self._folded else frames_BCTHW
         for layer in self._layers():
             hidden = layer(hidden)
-        return cast(Tensor, self.avgpool(hidden).flatten(1))
+        return hidden
+
+    def features(self, frames_BCTHW: Tensor) -> Tensor:
+        """Pooled activations of the last layer, [B, D]."""
+        return cast(Tensor, self.avgpool(self.activations(frames_BCTHW)).flatten(1))
 
     def forward(self, frames_BCTHW: Tensor) -> Tensor:
         """Logits, [B, num_classes]."""
@@ -155,38 +173,44 @@ def r2plus1d(
     *,
     midplanes: str = "paper",
     width: int = WIDTH,
-    eps: float = EPS,
+    eps: float | None = None,
 ) -> VideoResNet:
     """R(2+1)D of depth 18, 34, 101 or 152: 33M, 64M, 86M, 118M parameters at 359 classes (Table 2).
 
     `midplanes="torchvision"` counts the channels inside a (2+1)D convolution per block, not per
-    convolution, as torchvision's 18-layer weights need (with `eps=1e-5`). A `width` other than 64
-    scales every layer.
+    convolution, as torchvision's 18-layer weights need; its `eps` is 1e-5 unless given, else 1e-3.
+    A `width` other than 64 scales every layer.
 
     Raises:
         ValueError: an unknown depth or `midplanes`, or a width below 2.
     """
     if midplanes not in ("paper", "torchvision"):
         raise ValueError(f"midplanes must be paper or torchvision, got {midplanes!r}")
+    if eps is None:
+        eps = EPS if midplanes == "paper" else TORCHVISION_EPS
     return _build(_Design("r2plus1d", midplanes, eps), depth, num_classes, width)
 
 
-def r3d(depth: int, num_classes: int, *, width: int = WIDTH, eps: float = EPS) -> VideoResNet:
+def r3d(
+    depth: int, num_classes: int, *, width: int = WIDTH, eps: float | None = None
+) -> VideoResNet:
     """R3D: every convolution is 3x3x3 (paper 4.3.2 uses depth 18).
 
     Raises:
         ValueError: as for `r2plus1d`.
     """
-    return _build(_Design("r3d", eps=eps), depth, num_classes, width)
+    return _build(_Design("r3d", eps=EPS if eps is None else eps), depth, num_classes, width)
 
 
-def r2d(depth: int, num_classes: int, *, width: int = WIDTH, eps: float = EPS) -> VideoResNet:
+def r2d(
+    depth: int, num_classes: int, *, width: int = WIDTH, eps: float | None = None
+) -> VideoResNet:
     """R2D: every frame by itself, averaged at the end; what images pre-train (paper 4.3.2).
 
     Raises:
         ValueError: as for `r2plus1d`.
     """
-    return _build(_Design("r2d", eps=eps), depth, num_classes, width)
+    return _build(_Design("r2d", eps=EPS if eps is None else eps), depth, num_classes, width)
 
 
 def inflate(state_2d: Mapping[str, Tensor], model_3d: nn.Module) -> None:

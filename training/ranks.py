@@ -1,0 +1,73 @@
+"""The processes that learn together, as torchrun starts them: one per GPU, or some on CPUs."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this one is."""
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes files and prints."""
+        return self.number == 0
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """This process among those that torchrun started; alone where none did.
+
+    Joins the others before the block and leaves them when it ends well. GPUs talk through NCCL,
+    CPUs through gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks()
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend)
+    yield ranks()
+    # Not after an error of this rank's own: it would wait for the others, who wait for this one.
+    # torchrun ends them when this process is gone.
+    distributed.destroy_process_group()
+
+
+def ranks() -> Ranks:
+    """The processes that this one has joined."""
+    if not distributed.is_initialized():
+        return Ranks()
+    return Ranks(distributed.get_rank(), distributed.get_world_size())
+
+
+def local_rank() -> tuple[int, int]:
+    """Which process of how many on this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of every rank's values, the same on all; waits for the slowest."""
+    if distributed.is_initialized():
+        distributed.all_reduce(values)
+    return values
+
+
+def agree(value: int) -> bool:
+    """Whether every rank has this value."""
+    if not distributed.is_initialized():
+        return True
+    extremes = torch.tensor([value, -value])
+    distributed.all_reduce(extremes, distributed.ReduceOp.MIN)
+    return int(extremes[0]) == -int(extremes[1])
+
+
+def wait_for_all() -> None:
+    """Return when every rank has come this far."""
+    summed(torch.zeros(1))
