@@ -72,11 +72,14 @@ linear finetune: $(VENV)/.train ## fc-only or full-ft on all targets of DATA, or
 bench: $(VENV)/.train ## clips/s of the loader, the network and both   [DATA CONFIG SET N]
 	@$(BIN)/python -m training bench --data "$(DATA)" --config "$(train_config)" $(if $(N),--steps "$(N)") $(train_set)
 
+# Two processes share the files; begun last, these would keep one of them waiting.
+LONGEST_FIRST := tests/test_readme.py tests/test_end_to_end.py
+DOCTESTS := labelspace dedup formats
 test: $(VENV)/.dev ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy labelspace dedup formats pipelines training
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) tests $(DOCTESTS)
 
 trials: $(VENV)/.dev ## the long trials: hostile servers, hostile media, kills, full disks (needs strace; some need root)
 	$(BIN)/python -m pytest -m trial tests/trials

@@ -46,7 +46,7 @@ from training.transforms import to_batch
 from training.videos import VideoReader, Where
 
 LENGTHS = (8, 32)
-CLIPS, ROUNDS, BATCH = 240, 3, 8
+CLIPS, ROUNDS, BATCH, TURN = 240, 5, 8, 48
 HEIGHT, WIDTH, CROP = 128, 171, 112
 WANTED = {8: 1500, 32: 550}
 Pick = tuple[StoredClip, int, float]
@@ -130,16 +130,16 @@ def picks(shard: Shard, length: int) -> list[Pick]:
 
 
 def print_costs(chosen: list[Pick], length: int) -> None:
-    """CPU time of every side, in turns of one batch."""
+    """CPU time of every side, in turns of a few batches."""
     sides = all_sides()
     spent = {name: np.zeros(ROUNDS) for name in sides}
     for side in sides.values():
-        side(chosen, length)
+        in_batches(side, chosen, length)
     for number in range(ROUNDS):
-        for first in range(0, len(chosen), BATCH):
-            for name in random.Random(first).sample(list(sides), len(sides)):
+        for first in range(0, len(chosen), TURN):
+            for name in random.Random(first + number).sample(list(sides), len(sides)):
                 before = time.process_time()
-                sides[name](chosen[first : first + BATCH], length)
+                in_batches(sides[name], chosen[first : first + TURN], length)
                 spent[name][number] += time.process_time() - before
     best_peer = min(
         np.median(seconds) for name, seconds in spent.items() if name in ("torchcodec", "PyAV")
@@ -151,6 +151,12 @@ def print_costs(chosen: list[Pick], length: int) -> None:
         print(
             f"{name:14} {1e3 * each:10.2f} {1 / each:13.0f} {best_peer / len(chosen) / each:15.2f}"
         )
+
+
+def in_batches(side: Side, chosen: list[Pick], length: int) -> None:
+    """What a worker does one time after the other."""
+    for first in range(0, len(chosen), BATCH):
+        side(chosen[first : first + BATCH], length)
 
 
 def all_sides() -> dict[str, Side]:
@@ -252,8 +258,7 @@ def peak_mib(folder: str, name: str, length: int) -> float:
     before = status_mib("VmRSS")
     # The peak so far is forgotten.
     Path("/proc/self/clear_refs").write_text("5")
-    for first in range(0, len(chosen), BATCH):
-        side(chosen[first : first + BATCH], length)
+    in_batches(side, chosen, length)
     return status_mib("VmHWM") - before
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,11 @@ _CHANGED_MIDWAY = "[info] Reconfiguring filter graph"
 _MAX_OUTPUT_BYTES = 1 << 30
 # ffmpeg ends with the number of the error that it met, as an exit code has it: modulo 256. EIO is
 # not among them: a file that is cut off makes it end so, too, and must not stop the job.
-_DISK_ERRORS = {-number % 256: number for number in (errno.ENOSPC, errno.EDQUOT)}
+_DISK_ERRORS = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT)}
+# Of an output: what comes in cannot make ffmpeg say this at the start of a line.
+_DISK_TROUBLE = re.compile(
+    rf"^\[out#\d+/\w+ @ 0x[0-9a-f]+\] \[(?:error|fatal)\] .*: ({'|'.join(_DISK_ERRORS)})$", re.M
+)
 
 
 @contextmanager
@@ -62,9 +67,10 @@ def _run(args: list[str], folder: Path, options: VideoOptions) -> Completed:
 
 def check_disk(completed: Completed, folder: Path) -> None:
     """Raise StorageError if the disk was full: that is no fault of the video's."""
-    number = _DISK_ERRORS.get(completed.returncode)
-    if number is not None:
-        raise refused(str(folder.parent), OSError(number, os.strerror(number)))
+    # The exit code is that of whichever of its threads failed first, or last.
+    found = _DISK_TROUBLE.search(completed.stderr) if completed.returncode else None
+    if found is not None:
+        raise refused(str(folder.parent), OSError(_DISK_ERRORS[found[1]], found[1]))
 
 
 def run_clean(args: list[str], folder: Path, options: VideoOptions) -> Completed:

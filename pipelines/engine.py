@@ -130,8 +130,9 @@ class _Progress:
     @contextmanager
     def bar(self, label: str, total: int | None, unit: str) -> Iterator[None]:
         """Show a bar on stderr while the block runs."""
-        words = {"desc": f"{label:<12}", "unit": f" {unit}"}
-        with tqdm(total=total, leave=False, file=Terminal(), **words) as bar:
+        with tqdm(
+            total=total, desc=f"{label:<12}", unit=f" {unit}", leave=False, file=Terminal()
+        ) as bar:
             self._bar = bar
             try:
                 yield

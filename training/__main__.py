@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_source_verbs(verbs: _Verbs) -> None:
     verb = _verb(verbs, "pretrain", _pretrain, "learn from a dataset, or go on learning")
-    verb.add_argument("--data", required=True, help="folder of the dataset job")
+    verb.add_argument("--data", required=True, help="folder of the dataset job, or s3://, gs://")
     verb.add_argument("--out", required=True, help="folder of the run")
     verb.add_argument("--weights", help=_WEIGHTS)
     _add_options(verb)

@@ -1,7 +1,6 @@
 """What the verbs that learn from a dataset of ours do; `transfer.py` has those for targets."""
 
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -33,7 +32,8 @@ def dataset_clips(data: str, options: Options) -> TrainingClips:
     """This rank's training clips of the split that the options name in the folder `data`."""
     how = options.train
     return TrainingClips(
-        str(Path(data) / "shards" / options.clips.split),
+        # Not by Path, which would take a slash out of s3://.
+        f"{data.rstrip('/')}/shards/{options.clips.split}",
         options.clips,
         rng_seed=how.rng_seed,
         batch_size=how.batch_size,

@@ -57,8 +57,14 @@ def test_an_output_that_ends_inside_a_frame_is_refused():
 
 
 def test_a_disk_that_is_full_is_not_the_videos_fault(tmp_path):
-    # What ffmpeg ends with if it cannot write; `make trials` fills a disk to see it.
-    with pytest.raises(StorageError, match=f"{tmp_path}: cannot be written: No space left"):
-        check_disk(Completed(228, b"", ""), tmp_path / "own")
-    for code in (0, 1, -9, 234):
-        check_disk(Completed(code, b"", ""), tmp_path / "own")
+    # What ffmpeg says if it cannot write; `make trials` fills a disk to hear it.
+    said = (
+        "[info] Stream #0:0\n[out#3/streamhash @ 0x56439a01be80] [error] Error writing trailer: No "
+        "space left on device\n[vost#1:0/rawvideo @ 0x559d539a3d40] [error] Terminating\n"
+    )
+    for code in (228, 234):
+        with pytest.raises(StorageError, match=f"{tmp_path}: cannot be written: No space left"):
+            check_disk(Completed(code, b"", said), tmp_path / "own")
+    of_its_input = "[mov @ 0x1] [error] cannot open /x: No space left on device\n"
+    for code, text in ((0, said), (1, of_its_input), (228, ""), (-9, of_its_input)):
+        check_disk(Completed(code, b"", text), tmp_path / "own")

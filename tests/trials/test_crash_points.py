@@ -59,7 +59,7 @@ class Crashes:
         """Crash, if this is the first time that a path of one of the patterns comes by."""
         # A file under way is named `.NAME.<random>.tmp`.
         name = Path(str(path))
-        if name.name.endswith(".tmp"):
+        while name.name.endswith(".tmp"):
             name = name.with_name(name.name[1:].rsplit(".", 2)[0])
         if not name.is_relative_to(self.out):
             return

@@ -1,0 +1,53 @@
+import threading
+
+import pytest
+import torch
+from torch.utils.data import IterableDataset
+
+from training.workers import ahead, empty_bytes, loader, share
+
+
+class Numbers(IterableDataset[torch.Tensor]):
+    """What each worker makes: its numbers below 7, in memory that is handed over."""
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        first, step = share()
+        for number in range(first, 7, step):
+            made = empty_bytes(3)
+            made[:] = number
+            yield made
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+def test_what_workers_make_comes_in_the_order_of_one(workers: int) -> None:
+    made = [tuple(part.tolist()) for part in loader(Numbers(), workers, remote=False)]
+    assert made == [(number,) * 3 for number in range(7)]
+
+
+def test_the_next_item_is_opened_while_one_is_used() -> None:
+    begun = [threading.Event() for _ in range(3)]
+
+    def open_(item: int) -> int:
+        begun[item].set()
+        return 10 * item
+
+    for item, opened in ahead([0, 1, 2], open_):
+        assert opened == 10 * item
+        if item < 2:
+            assert begun[item + 1].wait(10)
+        assert not any(event.is_set() for event in begun[item + 2 :])
+
+
+def test_what_fails_to_open_fails_when_its_turn_comes() -> None:
+    def open_(item: int) -> int:
+        return 1 // item
+
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for item, _ in ahead([2, 1, 0, 3], open_):
+            seen.append(item)
+    assert seen == [2, 1]
+
+
+def test_nothing_is_opened_where_there_is_nothing() -> None:
+    assert list(ahead([], len)) == []
