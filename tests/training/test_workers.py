@@ -43,9 +43,9 @@ def test_what_fails_to_open_fails_when_its_turn_comes() -> None:
         return 1 // item
 
     seen = []
+    opened = ahead([2, 1, 0, 3], open_)
     with pytest.raises(ZeroDivisionError):
-        for item, _ in ahead([2, 1, 0, 3], open_):
-            seen.append(item)
+        seen.extend(item for item, _ in opened)
     assert seen == [2, 1]
 
 
