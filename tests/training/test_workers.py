@@ -18,7 +18,7 @@ class Numbers(IterableDataset[torch.Tensor]):
             yield made
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_what_workers_make_comes_in_the_order_of_one(workers: int) -> None:
     made = [tuple(part.tolist()) for part in loader(Numbers(), workers, remote=False)]
     assert made == [(number,) * 3 for number in range(7)]
@@ -42,11 +42,10 @@ def test_what_fails_to_open_fails_when_its_turn_comes() -> None:
     def open_(item: int) -> int:
         return 1 // item
 
-    seen = []
-    opened = ahead([2, 1, 0, 3], open_)
+    items = ahead([2, 1, 0, 3], open_)
+    assert [next(items), next(items)] == [(2, 0), (1, 1)]
     with pytest.raises(ZeroDivisionError):
-        seen.extend(item for item, _ in opened)
-    assert seen == [2, 1]
+        next(items)
 
 
 def test_nothing_is_opened_where_there_is_nothing() -> None:
