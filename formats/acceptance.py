@@ -139,7 +139,9 @@ def _check_trouble(trouble: list[str], decoded: Decoded, completed: Completed) -
     said = "; ".join(trouble[:3]) or "the decoder had more to say than could be kept"
     if _TOO_MANY_PIXELS.search(said):
         raise DecodeError(Reason.TOO_MANY_PIXELS, said)
-    if _NO_MEMORY.search(said):
-        raise DecodeError(Reason.DECODER_MEMORY, said)
+    # Which of its threads complains first is chance: what ran out may be named last.
+    lacking = next((line for line in trouble if _NO_MEMORY.search(line)), None)
+    if lacking is not None:
+        raise DecodeError(Reason.DECODER_MEMORY, lacking)
     is_video = decoded.frames or _VIDEO.search(completed.stderr) or _CUT_OFF.search(said)
     raise DecodeError(Reason.DAMAGED if is_video else Reason.NOT_VIDEO, said)

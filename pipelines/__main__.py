@@ -56,6 +56,7 @@ EXPECTED = (
 def main(words: Sequence[str]) -> int:
     """Run one command; return the exit code. Expected trouble is one sentence on stderr."""
     arguments = _parser().parse_args(words)
+    told = logging.root.manager.disable
     if getattr(arguments, "runner", LOCAL) == LOCAL:
         # Beam logs every worker's traceback; the error itself reaches us and is told once.
         logging.disable(logging.ERROR)
@@ -73,6 +74,8 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         print("tagreel: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
+    finally:
+        logging.disable(told)
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from formats.storage import StorageError
 from formats.tables import MatchRow, read_rows, write_rows
 from pipelines.__main__ import main
 from pipelines.match import TABLE
@@ -86,7 +87,7 @@ def test_a_full_disk_ends_it_and_leaves_no_scratch_either(tmp_path: Path) -> Non
         job = hosted_job(tmp_path, server, {"a.test": 2})
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
         try:
-            with pytest.raises(JobError, match="cannot be written: File too large"):
+            with pytest.raises(StorageError, match="cannot be written: File too large"):
                 preflight(job, 2)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
