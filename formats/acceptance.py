@@ -14,11 +14,14 @@ _CLAIM = re.compile(
 )
 _MATROSKA = re.compile(r"^\[info\] Input #0, matroska,", re.MULTILINE)
 _SIZE = re.compile(r"^\[info\]\s+Stream #\d+:\d+: Video: wrapped_avframe.*?, (\d+)x(\d+)", re.M)
-_TROUBLE = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\] (.*)$", re.M)
+_TROUBLE = re.compile(
+    r"^(?:(?:\[[^\]]* @ 0x[0-9a-f]+\] )*\[(?:error|fatal|panic)\]|x264 \[error\]:) (.*)$", re.M
+)
 _VIDEO = re.compile(r"^\[info\]\s+Stream #0:\d+.*?: Video: (?!.*\(attached pic\))", re.MULTILINE)
 _TOO_MANY_PIXELS = re.compile(r"exceeds specified max pixel count|Picture size \d+x\d+ is invalid")
 _NO_MEMORY = re.compile(
-    r"Cannot allocate memory|[Ff]ailed to allocate|get_buffer\(\) failed|pthread_create\(\) failed"
+    r"(Cannot|Could not|[Ff]ailed to) allocate|get_buffer\(\) failed|malloc of size \d+ failed"
+    r"|pthread_create\(\) failed|Resource temporarily unavailable"  # No room for a thread's stack.
 )
 _CUT_OFF = re.compile(
     r"moov atom not found|End of file|ended prematurely|Truncat|partial file", re.IGNORECASE

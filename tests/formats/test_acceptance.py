@@ -129,7 +129,7 @@ def test_a_picture_bomb_is_refused_cheaply(tmp_path):
 
 def test_too_little_memory(tmp_path):
     source = lavfi(tmp_path / "big.mp4", "color=s=3840x2160:r=25:d=0.2", "-preset", "ultrafast")
-    assert reason(source, VideoOptions(memory_bytes=400 << 20)) == Reason.DECODER_MEMORY
+    assert reason(source, VideoOptions(memory_bytes=250 << 20)) == Reason.DECODER_MEMORY
 
 
 @pytest.mark.parametrize("name", ["list.mp4", "list.ffconcat", "list.m3u8", "list.mpd"])
@@ -152,6 +152,8 @@ def test_a_list_of_neighbours_is_no_video(bar_mp4, tmp_path, name):
         ("exit 0", Reason.TOO_FEW_FRAMES),
         ("exit 9", Reason.DECODER_CRASHED),
         ("echo '[error] Cannot allocate memory' >&2; exit 1", Reason.DECODER_MEMORY),
+        ("echo 'x264 [error]: malloc of size 4098 failed' >&2; exit 187", Reason.DECODER_MEMORY),
+        ("echo '[error] Resource temporarily unavailable' >&2; exit 69", Reason.DECODER_MEMORY),
         ("$real \"$@\"; echo '[h264 @ 0x1] [error] concealing' >&2", Reason.DAMAGED),
         ("$real \"$@\"; yes '[warning] dubious' | head -n 20000 >&2", Reason.DAMAGED),
         ('$real "$@"; rm stored.mp4; : > stored.mp4', Reason.DAMAGED),
