@@ -32,9 +32,9 @@ from formats.tables import DuplicateRow, MatchRow, part_files, read_rows, write_
 from formats.video import DecodeError, VideoOptions, normalise
 from pipelines import deduplicate, fetch, match
 from pipelines.dedup_eval import evaluate_profiles
-from pipelines.evaluation import lines
 from pipelines.fetch_options import FetchOptions
 from pipelines.identity import row_key
+from pipelines.judging.evaluation import lines
 from pipelines.options import Options
 from pipelines.run import Job, run_stage
 

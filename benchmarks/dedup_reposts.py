@@ -15,7 +15,7 @@ import numpy as np
 
 from formats.tables import RepostRow, VideoRow, part_files, read_rows, write_rows
 from pipelines.options import DeduplicateOptions, Options, RunOptions
-from pipelines.repost_pairs import find_candidates
+from pipelines.reposting.repost_pairs import find_candidates
 from pipelines.reposts import TABLE, count_reposts, write_reposts
 from pipelines.run import Job
 

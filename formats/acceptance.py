@@ -24,7 +24,8 @@ _NO_MEMORY = re.compile(
     r"|pthread_create\(\) failed|Resource temporarily unavailable"  # No room for a thread's stack.
 )
 _CUT_OFF = re.compile(
-    r"moov atom not found|End of file|ended prematurely|Truncat|partial file", re.IGNORECASE
+    r"exceeds max_streams|moov atom not found|End of file|ended prematurely|Truncat|partial file",
+    re.IGNORECASE,
 )
 
 _BELIEVABLE_CLAIM_S = 24 * 3600.0
@@ -144,7 +145,7 @@ def _check_trouble(trouble: list[str], decoded: Decoded, completed: Completed) -
         raise DecodeError(Reason.TOO_MANY_PIXELS, said)
     # Which of its threads complains first is chance: what ran out may be named last.
     lacking = next((line for line in trouble if _NO_MEMORY.search(line)), None)
-    if lacking is not None:
+    if lacking is not None and "max_streams" not in said:  # Too many of them are told as ENOMEM.
         raise DecodeError(Reason.DECODER_MEMORY, lacking)
     is_video = decoded.frames or _VIDEO.search(completed.stderr) or _CUT_OFF.search(said)
     raise DecodeError(Reason.DAMAGED if is_video else Reason.NOT_VIDEO, said)

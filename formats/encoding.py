@@ -190,7 +190,7 @@ def guarded_source(options: VideoOptions, name: str = SOURCE, **more: object) ->
         f"file:{name}",
         protocol_whitelist="file",
         format_whitelist=_FORMATS,
-        max_streams=16,
+        max_streams=64,  # Films have dozens of subtitles; a hostile file claims thousands.
         max_pixels=options.max_pixels,
         probesize=_PROBE,
         analyzeduration=_PROBE,

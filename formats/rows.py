@@ -19,6 +19,9 @@ class CatalogRow:
     uploader: str | None = None
     licence: str | None = None
     duration_s: float | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    """The piece of the video that the row is about ends before this second; both or neither."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class MatchRow:
     """Hex hash of the URI: the video's identity in every later table."""
     video_id: str
     uri: str
+    """With `#t=start,end` behind it if the row is about those seconds alone."""
     labels: tuple[str, ...]
     """Seed labels, sorted."""
     hashtags: tuple[str, ...]
@@ -99,8 +103,8 @@ class VideoRow:
     detail: str | None = None
     """One line on a reason, for people: the HTTP status, the decoder's words."""
     names: tuple[str, ...] = ()
-    """`id:` and `uploader:` that its posts had when it was fetched, besides `video_id`: what it is
-    taken down by when no catalog has it any more."""
+    """`id:` and `uploader:` that its posts had when it was fetched, besides `video_id`, and of a
+    piece the `uri:` of its video: what it is taken down by when no catalog has it any more."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from formats.tables import TableError
 from labelspace.extract import HashtagError
 from labelspace.hashtags import LabelError
 from labelspace.seeds import SeedError
+from pipelines.benchmarks.target_specs import NAMES
 from pipelines.catalogs import CatalogError
-from pipelines.columns import printable
 from pipelines.job_words import described_job, evaluated_job, settings_in
+from pipelines.readers.columns import printable
 from pipelines.run import (
     LOCAL,
     STAGES,
@@ -32,10 +33,9 @@ from pipelines.run import (
     run_stage,
     write_config,
 )
-from pipelines.target_specs import NAMES
 
 if TYPE_CHECKING:
-    from pipelines.summary import Summary
+    from pipelines.reporting.summary import Summary
 
 WORLD = "build/world"
 
@@ -207,7 +207,7 @@ def _preflight(arguments: argparse.Namespace) -> None:
 def _dedup_eval(arguments: argparse.Namespace) -> None:
     with evaluated_job(arguments) as job:
         evaluation = importlib.import_module("pipelines.dedup_eval")
-        told = importlib.import_module("pipelines.evaluation")
+        told = importlib.import_module("pipelines.judging.evaluation")
         for line in told.lines(evaluation.evaluate(job, arguments.videos)):
             print(line)
         print(f"the same with every miss: {job.path(told.EVALUATION)}")

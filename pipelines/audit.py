@@ -10,9 +10,19 @@ from pathlib import Path
 from string import Template
 
 from formats.storage import write_text
-from pipelines.audit_sample import STRATA, AuditSample, Drawn, draw_sample, say_stratum
-from pipelines.markup import text
-from pipelines.pairs import (
+from pipelines.judging.audit_sample import STRATA, AuditSample, Drawn, draw_sample, say_stratum
+from pipelines.judging.precision import (
+    VERDICTS,
+    Precision,
+    SampleFacts,
+    measure,
+    say_precision,
+    write_precision,
+)
+from pipelines.judging.verdicts import WORDS, read_verdicts
+from pipelines.removal.takedown_list import read_list
+from pipelines.reporting.markup import text
+from pipelines.reporting.pairs import (
     Pair,
     draw_pairs,
     read_evidence,
@@ -21,19 +31,9 @@ from pipelines.pairs import (
     say_target,
     show_pair,
 )
-from pipelines.precision import (
-    VERDICTS,
-    Precision,
-    SampleFacts,
-    measure,
-    say_precision,
-    write_precision,
-)
+from pipelines.reporting.summary import dataset_options
 from pipelines.run import JobError, exclusive, read_record
-from pipelines.summary import dataset_options
-from pipelines.takedown_list import read_list
-from pipelines.truth import write_csv
-from pipelines.verdicts import WORDS, read_verdicts
+from pipelines.world.truth import write_csv
 
 PAGE, PAIRS, SAMPLE = "audit/index.html", "audit/pairs.csv", "audit/sample.json"
 NAMING = (PAGE, PAIRS, SAMPLE)

@@ -29,7 +29,7 @@ from formats.tables import (
     to_batch,
     write_batches,
 )
-from pipelines.columns import BATCH_ROWS
+from pipelines.readers.columns import BATCH_ROWS
 
 Row = TypeVar("Row")
 

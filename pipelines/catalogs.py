@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.blocks import COMPRESSIONS
-from pipelines.columns import CatalogBatch, Found, has_needed
-from pipelines.columns import CatalogError as CatalogError
-from pipelines.delimited import check_header, read_delimited, read_header
 from pipelines.options import MatchOptions
-from pipelines.records import check_keys, find_keys, read_info_files, read_jsonl
-from pipelines.row_groups import check_schema, read_row_group, row_group_starts
-from pipelines.yfcc import find_fields, is_yfcc, read_yfcc
+from pipelines.readers.blocks import COMPRESSIONS
+from pipelines.readers.columns import CatalogBatch, Found, has_needed
+from pipelines.readers.columns import CatalogError as CatalogError
+from pipelines.readers.delimited import check_header, read_delimited, read_header
+from pipelines.readers.records import check_keys, find_keys, read_info_files, read_jsonl
+from pipelines.readers.row_groups import check_schema, read_row_group, row_group_starts
+from pipelines.readers.yfcc import find_fields, is_yfcc, read_yfcc
 
 INFO_FILES_PER_UNIT = 256
 

@@ -15,11 +15,12 @@ from statistics import fmean
 from formats.edits import PICTURE_IN_PICTURE
 from formats.shards import digest_of
 from formats.tables import DuplicateRow, TargetVideoRow, VideoRow, part_files, read_rows
-from pipelines import deduplicate, fetch, target_tables, targets
-from pipelines.edit_recall import Name, count_edits, count_kin
-from pipelines.evaluation import Evaluation, SourceHits, write_evaluation
+from pipelines import deduplicate, fetch, targets
+from pipelines.benchmarks import target_tables
 from pipelines.joins import STORED
-from pipelines.reedits import Original, fetch_reedits
+from pipelines.judging.edit_recall import Name, count_edits, count_kin
+from pipelines.judging.evaluation import Evaluation, SourceHits, write_evaluation
+from pipelines.judging.reedits import Original, fetch_reedits
 from pipelines.run import STAGES, Job, JobError, read_record, run_stage, stage_key
 
 _SCRATCH = ".dedup-eval"

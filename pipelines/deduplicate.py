@@ -55,6 +55,7 @@ class FingerprintedVideo:
     video_id: str
     status: str
     final_uri: str | None
+    names: tuple[str, ...]
     source_sha256: str | None
     packets_sha256: str | None
     fingerprint: tuple[bytes, ...]

@@ -25,8 +25,8 @@ from pipelines.catalogs import catalog_folder
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
 from pipelines.joins import REJECTED, RETRY_LATER, FetchedVideo, JoinTables, latest_videos
+from pipelines.removal.strikes import purge_videos, taken_down_keys
 from pipelines.run import Job, JobError, Outcome
-from pipelines.strikes import purge_videos, taken_down_keys
 from pipelines.tallies import MatchUri
 from pipelines.units import FetchUnit, FetchUnits, Workplace
 from pipelines.yields import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from formats.fates import Reason
 from formats.objects import read_endpoint
-from pipelines.addresses import read_guard
 from pipelines.option_checks import at_least, fraction, known_words, operational
+from pipelines.web.addresses import read_guard
 
 SOURCES = ("http", "file", "s3", "gs", "ytdlp")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")

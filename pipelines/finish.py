@@ -7,14 +7,14 @@ from pathlib import Path
 from formats.settings import load_settings
 from formats.shards import digest_of
 from formats.storage import write_text
-from pipelines.card import write_card
-from pipelines.evaluation import EVALUATION
+from pipelines.judging.evaluation import EVALUATION
+from pipelines.judging.precision import VERDICTS
 from pipelines.ledger import write_ledger
 from pipelines.options import Options
-from pipelines.precision import VERDICTS
 from pipelines.report import write_report
+from pipelines.reporting.card import write_card
+from pipelines.reporting.summary import Summary, summarise
 from pipelines.run import STAGES, Job, JobError, exclusive, write_config
-from pipelines.summary import Summary, summarise
 from pipelines.takedown import CONFIG, finish_takedown, offline_job
 
 _OWN = "report."

@@ -31,8 +31,8 @@ from pipelines.engine import Engine
 from pipelines.joins import STORED, FetchedVideo, JoinTables, RowKey, keys_of, latest_videos
 from pipelines.label_manifest import MANIFEST, settings_of, write_space_manifest
 from pipelines.options import LabelOptions
+from pipelines.removal.strikes import label_counts, restate_labels
 from pipelines.run import Job, JobError, Outcome
-from pipelines.strikes import label_counts, restate_labels
 
 SPACE = "labels.parquet"
 TABLE = "labelled"

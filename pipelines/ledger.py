@@ -30,8 +30,8 @@ from pipelines.joins import (
     latest_videos,
 )
 from pipelines.label_manifest import read_space_facts
+from pipelines.reporting.summary import REPOST
 from pipelines.run import Job
-from pipelines.summary import REPOST
 
 TABLE = "ledger.parquet"
 _PARTS = ".ledger"

@@ -36,20 +36,19 @@ from labelspace.matching import LabelMatcher
 from pipelines import expand
 from pipelines.batches import WriteCounts, on_pairs, read_counts
 from pipelines.catalogs import CatalogError, CatalogUnit, check_columns, list_units, read_unit
-from pipelines.columns import CatalogBatch, Found, printable
 from pipelines.engine import Engine, progress
-from pipelines.fields import is_known, missing_column
-from pipelines.identity import row_key as row_key
+from pipelines.filters import FILTERS, failures
+from pipelines.identity import piece_uri, row_key
 from pipelines.merges import RunWriter, merge_runs, runs_folder
 from pipelines.options import MatchOptions
+from pipelines.readers.columns import CatalogBatch, Found, printable
+from pipelines.readers.fields import is_known, missing_column
+from pipelines.removal.strikes import remember_matches
 from pipelines.run import Job, JobError, Outcome
-from pipelines.strikes import remember_matches
 
 TABLE = "matches"
 UNREADABLE = "unreadable"
 _COUNTS = "counts.json"
-# Why a row that can be read is left out, in the order in which it is asked.
-FILTERS = ("photo", "duration", "licence", "uploader")
 _LISTED_PER_UNIT = 100_000
 
 
@@ -162,7 +161,7 @@ def filter_matches(
     chosen = rows.take(found.column("row"))
     left_out: Counter[str] = Counter()
     kept = np.ones(chosen.num_rows, np.bool_)
-    for name, fails in _failures(chosen, options):
+    for name, fails in failures(chosen, options):
         left_out[name] += int(np.count_nonzero(kept & fails))
         kept &= ~fails
     if not kept.all():
@@ -180,9 +179,10 @@ def match_rows(rows: pa.RecordBatch, matcher: LabelMatcher) -> pa.RecordBatch:
 def to_matches(chosen: pa.RecordBatch, found: pa.RecordBatch) -> pa.RecordBatch:
     """Catalog rows and what was found in each -> rows of the table of matches."""
     schema = schema_of(MatchRow)
-    uris = chosen.column("uri").to_pylist()
+    uris = _uris(chosen)
     columns = {
         "row_key": pa.array([row_key(uri) for uri in uris], pa.string()),
+        "uri": pa.array(uris, pa.string()),
         "labels": found.column("labels"),
         "hashtags": found.column("hashtags"),
         "uploader": _stated(chosen.column("uploader")),
@@ -196,32 +196,16 @@ def to_matches(chosen: pa.RecordBatch, found: pa.RecordBatch) -> pa.RecordBatch:
     )
 
 
-def _failures(
-    rows: pa.RecordBatch, options: MatchOptions
-) -> Iterator[tuple[str, np.typing.NDArray[np.bool_]]]:
-    """(filter, which rows it leaves out), for the filters that are on."""
-    if options.min_duration_s or options.max_duration_s:
-        seconds = rows.column("duration_s").to_numpy(zero_copy_only=False)
-        longest = options.max_duration_s or np.inf
-        # A length that is not stated compares as neither: decoding will tell.
-        yield "duration", (seconds < options.min_duration_s) | (seconds > longest)
-    if options.licences:
-        allowed = pa.array([_plain(licence) for licence in options.licences])
-        stated = pc.utf8_lower(pc.utf8_trim_whitespace(rows.column("licence")))
-        yield "licence", ~_mask(pc.is_in(stated, value_set=allowed))
-    if options.exclude_uploaders:
-        excluded = pa.array(options.exclude_uploaders, pa.string())
-        yield "uploader", _mask(pc.is_in(rows.column("uploader"), value_set=excluded))
-
-
-def _plain(licence: str) -> str:
-    lower: str = pc.utf8_lower(pa.scalar(licence.strip())).as_py()
-    return lower
-
-
-def _mask(array: pa.BooleanArray) -> np.typing.NDArray[np.bool_]:
-    mask: np.typing.NDArray[np.bool_] = array.to_numpy(zero_copy_only=False)
-    return mask
+def _uris(rows: pa.RecordBatch) -> list[str]:
+    """The URI of each row, with the seconds that it is about."""
+    uris: list[str] = rows.column("uri").to_pylist()
+    if rows.column("end_s").null_count == rows.num_rows:
+        return uris
+    pieces = zip(rows.column("start_s").to_pylist(), rows.column("end_s").to_pylist(), strict=True)
+    return [
+        uri if end_s is None else piece_uri(uri, start_s, end_s)
+        for uri, (start_s, end_s) in zip(uris, pieces, strict=True)
+    ]
 
 
 def _stated(texts: pa.StringArray) -> pa.StringArray:

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from formats.storage import publish
 from formats.tables import MatchRow, from_batch, schema_of, to_batch, write_batches
 from pipelines.batches import bucket_file, bucket_numbers
-from pipelines.strikes import strike_matches
-from pipelines.takedown_list import ID, UPLOADER, read_list
+from pipelines.removal.strikes import strike_matches
+from pipelines.removal.takedown_list import ID, UPLOADER, read_list
 
 RANGES = 16
 _ROWS_PER_FLUSH = 65_536

@@ -68,6 +68,10 @@ class MatchOptions:
     licence: str = "licence"
     duration_s: str = "duration_s"
     """Column with the length: seconds, or a text such as `90 s`, `1:30`, `0:01:30`, `PT1M30S`."""
+    start_s: str = "start_s"
+    """Column with the second at which the wanted piece of the video begins, in the same forms."""
+    end_s: str = "end_s"
+    """Column with the second before which it ends; rows without one want the whole video."""
     min_duration_s: float = 0.0
     """Rows whose `duration_s` is below are left out; rows that state none stay, and those that
     state what is no length are unreadable."""

@@ -21,8 +21,8 @@ from formats.storage import write_text
 from formats.tables import MatchRow, part_files, read_rows, write_rows
 from pipelines import fetch, match
 from pipelines.batches import read_part
-from pipelines.intervals import wilson
-from pipelines.markup import byte_size, duration
+from pipelines.reporting.intervals import wilson
+from pipelines.reporting.markup import byte_size, duration
 from pipelines.run import LOCAL, Job, JobError
 from pipelines.tallies import host_of
 from pipelines.yields import Yields, describe, plain

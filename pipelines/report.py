@@ -12,15 +12,21 @@ import pyarrow.compute as pc
 
 from formats.storage import write_text
 from formats.tables import Fate, LabelRow, LedgerRow, read_rows
-from pipelines.card import read_snippet
-from pipelines.label_report import label_fields
-from pipelines.markup import byte_size, duration, foreign, meter, percent, table, text
-from pipelines.pair_report import pair_fields
-from pipelines.reasons import advice_on
-from pipelines.recall_report import recall_section
-from pipelines.stills import ClipStrip, LabelStrips, Still, label_strips
-from pipelines.summary import Summary, dataset_options, read_columns, summarise, write_summary
-from pipelines.yield_report import yield_section
+from pipelines.reporting.card import read_snippet
+from pipelines.reporting.label_report import label_fields
+from pipelines.reporting.markup import byte_size, duration, foreign, meter, percent, table, text
+from pipelines.reporting.pair_report import pair_fields
+from pipelines.reporting.reasons import advice_on
+from pipelines.reporting.recall_report import recall_section
+from pipelines.reporting.stills import ClipStrip, LabelStrips, Still, label_strips
+from pipelines.reporting.summary import (
+    Summary,
+    dataset_options,
+    read_columns,
+    summarise,
+    write_summary,
+)
+from pipelines.reporting.yield_report import yield_section
 
 MAX_LABELS, CLIPS_PER_LABEL = 30, 4
 

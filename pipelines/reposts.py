@@ -9,10 +9,10 @@ Nobody compares 65 million videos of 20 frames with each other: that is 2.3e9 ha
    each by chance, 3e12 comparisons, of which a core does some 30 million a second: 45 core-hours,
    what is sent and sorted included (`benchmarks.dedup_reposts`). A value that many more share is
    not compared in full, and what was left out is counted (`dedup.bands`). Pixels are nowhere;
-   videos meet by reference. (`pipelines.repost_pairs`)
+   videos meet by reference. (`pipelines.reposting.repost_pairs`)
 2. Pairs of videos with close frames, few beside the videos, are joined with both fingerprints, and
    the vote is taken: two shuffles of the fingerprints (1.5 KB each) of videos in pairs, a bucket of
-   them in memory at a time. (`pipelines.repost_votes`)
+   them in memory at a time. (`pipelines.reposting.repost_votes`)
 3. One process reads the pairs that hold and finds the components by union-find: some 1 KB for each
    video that has a re-post, whatever the number of videos or pairs. Below.
 
@@ -33,9 +33,9 @@ from formats.tables import RepostRow, count_rows, part_files, read_batches, read
 from pipelines.batches import TableSink, bucket_rows, read_counts, write_json
 from pipelines.engine import Engine
 from pipelines.joins import RowKey
-from pipelines.repost_orphans import read_orphans
-from pipelines.repost_pairs import find_candidates
-from pipelines.repost_votes import SameRow, VoteOnPairs
+from pipelines.removal.repost_orphans import read_orphans
+from pipelines.reposting.repost_pairs import find_candidates
+from pipelines.reposting.repost_votes import SameRow, VoteOnPairs
 from pipelines.run import Job
 
 TABLE = "reposts"

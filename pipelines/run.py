@@ -19,9 +19,9 @@ from formats.settings import significant, to_toml
 from formats.shards import digest_of
 from formats.storage import StorageError, remove_leftovers, sha256_file, write_text
 from labelspace.seeds import load_seeds
+from pipelines.benchmarks.target_specs import files_of
 from pipelines.options import Options
 from pipelines.scratch import own_scratch
-from pipelines.target_specs import files_of
 
 # Raise it when a stage's output changes for the same options and input.
 FORMAT = 4

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from formats.storage import remove_leftovers, sha256_file, write_bytes
 from formats.terminal import Terminal
 from formats.video import encode_frames
-from pipelines.posts import SAMPLE_HOST, Kind, Post, Target, plan_posts, plan_targets
-from pipelines.reuploads import Recording, reuploaded
-from pipelines.scenes import film_frames
-from pipelines.truth import (
+from pipelines.world.posts import SAMPLE_HOST, Kind, Post, Target, plan_posts, plan_targets
+from pipelines.world.reuploads import Recording, reuploaded
+from pipelines.world.scenes import film_frames
+from pipelines.world.truth import (
     FileFacts,
     TruthRow,
     World,
@@ -31,7 +31,7 @@ from pipelines.truth import (
     write_csv,
     write_truth,
 )
-from pipelines.world_server import serve_world
+from pipelines.world.world_server import serve_world
 
 __all__ = ["SAMPLE_HOST", "Plan", "World", "build_world", "render_world", "serve_world"]
 

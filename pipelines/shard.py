@@ -33,8 +33,8 @@ from pipelines.batches import on_pairs, rows_of
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
+from pipelines.removal.strikes import read_planned
 from pipelines.run import Job, JobError, Outcome
-from pipelines.strikes import read_planned
 from pipelines.units import video_options
 
 TABLE = "shards"

@@ -18,12 +18,12 @@ from urllib.parse import unquote_to_bytes
 
 from formats.storage import StorageError, refused, sha256_file
 from formats.tables import Reason
-from pipelines.connections import MAX_URI_CHARACTERS, HttpTrouble
-from pipelines.copies import Copy
-from pipelines.downloads import Download
 from pipelines.fetch_options import FetchOptions
-from pipelines.objects import ObjectCopy
-from pipelines.pages import fetch_page, is_page
+from pipelines.web.connections import MAX_URI_CHARACTERS, HttpTrouble
+from pipelines.web.copies import Copy
+from pipelines.web.downloads import Download
+from pipelines.web.objects import ObjectCopy
+from pipelines.web.pages import fetch_page, is_page
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 

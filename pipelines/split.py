@@ -32,9 +32,9 @@ from pipelines.engine import Engine
 from pipelines.joins import FetchedVideo, JoinTables, latest_videos
 from pipelines.options import Options
 from pipelines.quotas import CLIPS, LENGTHS, plan_quotas, split_rule, write_quotas
+from pipelines.removal.strikes import drop_clips, taken_down_keys, write_planned
 from pipelines.run import Job, Outcome
 from pipelines.selection import EVERYTHING, NOTHING, Entry, FindThresholds, Quota, place_of
-from pipelines.strikes import drop_clips, taken_down_keys, write_planned
 
 TABLE = CLIPS
 Video = tuple[str, str, int]

@@ -35,9 +35,8 @@ from formats.tables import (
 )
 from pipelines.identity import name_hash, row_key
 from pipelines.merges import runs_folder
-from pipelines.restate import clean_shards, current_stages, restate, restate_report
-from pipelines.run import Job, JobError
-from pipelines.strikes import (
+from pipelines.removal.restate import clean_shards, current_stages, restate, restate_report
+from pipelines.removal.strikes import (
     drop_clips,
     drop_duplicates,
     ghost,
@@ -47,8 +46,7 @@ from pipelines.strikes import (
     split_name,
     strike_labelled,
 )
-from pipelines.summary import dataset_options
-from pipelines.takedown_list import (
+from pipelines.removal.takedown_list import (
     ID,
     URI,
     Entry,
@@ -57,6 +55,8 @@ from pipelines.takedown_list import (
     read_list,
     write_list,
 )
+from pipelines.reporting.summary import dataset_options
+from pipelines.run import Job, JobError
 
 CONFIG = "config.toml"
 
@@ -160,6 +160,7 @@ def _find(out: Path, wanted: TakedownList) -> dict[str, tuple[str, set[str]]]:
             kind = URI
         if kind is not None:
             _, digests = found.setdefault(key, (kind, set()))
+            uris = [*uris, *(name for kind, name in names if kind == URI)]
             digests |= {key, *map(row_key, uris), *(name_hash(*name) for name in names)}
     return found
 

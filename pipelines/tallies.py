@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipelines.batches import rows_of
-from pipelines.connections import HttpTrouble, place_of
 from pipelines.joins import STORED, latest_videos
+from pipelines.web.connections import HttpTrouble, place_of
 
 FILES, NO_HOST = "files", "no host"
 HOST_VIDEOS = 20

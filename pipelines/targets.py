@@ -17,11 +17,8 @@ from formats.settings import significant
 from formats.shards import digest_of
 from formats.storage import remove_leftovers, write_text
 from formats.tables import TargetVideoRow, read_rows, write_rows
-from pipelines.engine import Engine, progress
-from pipelines.options import Options
-from pipelines.run import FORMAT, Job, JobError, Outcome
-from pipelines.target_files import record_folder
-from pipelines.target_sets import (
+from pipelines.benchmarks.target_files import record_folder
+from pipelines.benchmarks.target_sets import (
     Piece,
     PiecePlan,
     SetFolder,
@@ -31,10 +28,13 @@ from pipelines.target_sets import (
     read_set,
     write_piece,
 )
-from pipelines.target_shards import SHARDS, delete_shards, write_target_shards
-from pipelines.target_specs import files_of
-from pipelines.target_tables import sorted_targets, target_folder, target_name
-from pipelines.target_units import TargetUnit, hash_unit
+from pipelines.benchmarks.target_shards import SHARDS, delete_shards, write_target_shards
+from pipelines.benchmarks.target_specs import files_of
+from pipelines.benchmarks.target_tables import sorted_targets, target_folder, target_name
+from pipelines.benchmarks.target_units import TargetUnit, hash_unit
+from pipelines.engine import Engine, progress
+from pipelines.options import Options
+from pipelines.run import FORMAT, Job, JobError, Outcome
 
 TABLE = "targets"
 VIDEOS = "target_videos"

@@ -20,15 +20,16 @@ from formats.shards import add_member, open_for_writing
 from formats.storage import publish, scratch_folder, sha256_file
 from formats.tables import MatchRow, VideoRow, write_rows
 from formats.video import DecodeError, VideoOptions, normalise
-from pipelines.connections import HttpTrouble, place_of
 from pipelines.decoders import note_layers
 from pipelines.engine import progress
 from pipelines.fetch_options import FetchOptions
+from pipelines.identity import split_piece
 from pipelines.joins import REJECTED, RETRY_LATER, STORED, FetchedVideo
-from pipelines.scheduler import MAX_UNITS, Lane, Schedule, Seat
+from pipelines.removal.strikes import names_of
 from pipelines.sources import FetchError, fetch_source
-from pipelines.strikes import names_of
-from pipelines.visits import visit_of, visiting
+from pipelines.web.connections import HttpTrouble, place_of
+from pipelines.web.scheduler import MAX_UNITS, Lane, Schedule, Seat
+from pipelines.web.visits import visit_of, visiting
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def fetch_videos(
         return replace(video, reason=trouble.reason, detail=trouble.detail), ""
 
     schedule = Schedule(visit.hosts, lane or Lane(workplace.options), one, put_off)
-    return schedule.run([_place(row.uri) for row in matches])
+    return schedule.run([_place(split_piece(row.uri)[0]) for row in matches])
 
 
 def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) -> VideoRow:
@@ -151,8 +152,9 @@ def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) ->
     options = workplace.options
     source = f"{stored}.source"
     blank = _blank(row)
+    uri, piece = split_piece(row.uri)
     try:
-        fetched = fetch_source(row.uri, source, options=options, folder=workplace.catalog)
+        fetched = fetch_source(uri, source, options=options, folder=workplace.catalog)
     except FetchError as error:
         status = RETRY_LATER if error.retry_later else REJECTED
         return replace(
@@ -162,14 +164,14 @@ def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) ->
         seat.leave_host()
     blank = replace(
         blank,
-        source_sha256=fetched.sha256,
+        source_sha256=fetched.sha256 if piece is None else None,  # Other pieces have the same.
         source_bytes=fetched.size_bytes,
         tries=fetched.tries,
         final_uri=fetched.final_uri,
     )
     try:
         with seat.working():
-            return _store(blank, source, stored, options)
+            return _store(blank, source, stored, options, piece)
     except DecodeError as error:
         return replace(blank, reason=error.reason, detail=error.detail)
     finally:
@@ -228,8 +230,14 @@ def _pack(tar: tarfile.TarFile, part: str, row: VideoRow, stored: str) -> VideoR
     return replace(row, part=part, offset=offset)
 
 
-def _store(row: VideoRow, source: str, stored: str, options: FetchOptions) -> VideoRow:
-    video = normalise(source, stored, video_options(options))
+def _store(
+    row: VideoRow,
+    source: str,
+    stored: str,
+    options: FetchOptions,
+    piece: tuple[float, float] | None,
+) -> VideoRow:
+    video = normalise(source, stored, video_options(options), piece)
     print_ = fingerprint_video(
         video.gray_THW, video.seconds_T, width=video.width, height=video.height
     )
@@ -238,7 +246,7 @@ def _store(row: VideoRow, source: str, stored: str, options: FetchOptions) -> Vi
         status=STORED,
         size_bytes=Path(stored).stat().st_size,
         sha256=sha256_file(stored),
-        packets_sha256=video.packets_sha256,
+        packets_sha256=video.packets_sha256 or None,
         duration_s=video.duration_s,
         width=video.width,
         height=video.height,

@@ -28,12 +28,12 @@ from formats.shards import (
 )
 from formats.storage import sha256_file
 from formats.tables import VideoRow, part_files, read_rows
+from pipelines.benchmarks.target_sets import Piece, read_set
 from pipelines.engine import progress
 from pipelines.joins import STORED
 from pipelines.options import Options
+from pipelines.removal.takedown_list import read_list
 from pipelines.run import STAGES, Job, JobError, StageRecord, left_by, read_record
-from pipelines.takedown_list import read_list
-from pipelines.target_sets import Piece, read_set
 
 _BLOCK = 1 << 20
 

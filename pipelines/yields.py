@@ -18,7 +18,7 @@ import pyarrow as pa
 from formats.fates import Reason
 from formats.storage import write_text
 from pipelines.batches import WriteCounts
-from pipelines.markup import byte_size
+from pipelines.reporting.markup import byte_size
 from pipelines.tallies import Tally, count_outcomes, tally_hosts, total
 
 YIELD = "yield.json"

@@ -20,7 +20,7 @@ class Journal:
     """The record of a run in its folder; only one rank keeps it.
 
     Opened at the step that a run goes on from, it forgets what came after it, and removes the
-    checkpoint that a killed run may have left half written.
+    checkpoint that a killed run may have left half written. Holds the loss of every step in memory.
     """
 
     def __init__(self, out: Path, options: Options, *, step: int, tensorboard: bool):
@@ -28,8 +28,9 @@ class Journal:
         remove_leftovers(str(out))
         write_text(str(out / OPTIONS), to_toml(options))
         path = out / LOG
-        rows = path.read_text().splitlines(keepends=True)[:step] if path.exists() else []
-        write_text(str(path), "".join(rows))
+        rows = _rows_before(path, step)
+        write_text(str(path), "".join(line for line, _ in rows))
+        self._losses = [loss for _, loss in rows]
         self._log = path.open("a", buffering=1)
         self._board = _board(out, step) if tensorboard else None
 
@@ -49,15 +50,30 @@ class Journal:
     def write(self, row: dict[str, Any]) -> None:
         """Add a step, a dictionary of numbers; TensorBoard has a curve for each but `step`."""
         self._log.write(json.dumps(row) + "\n")
+        self._losses.append(row["loss"])
         if self._board:
             for name in row.keys() - {"step"}:
                 self._board.add_scalar(name, row[name], row["step"])
 
     def draw(self) -> None:
         """Draw the loss up to here, and let TensorBoard see it."""
-        draw_loss_curve(str(self._out / LOG), str(self._out / CURVE))
+        draw_loss_curve(self._losses, str(self._out / CURVE))
         if self._board:
             self._board.flush()
+
+
+def _rows_before(path: Path, step: int) -> list[tuple[str, float]]:
+    """(line, loss) of the steps before one, once each; a torn line is left out."""
+    rows = {}
+    # Bytes that are no text are of a disk that lost its power.
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+            rows[int(row["step"])] = f"{line}\n", float(row["loss"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return [rows[number] for number in sorted(rows) if number < step]
 
 
 def _board(out: Path, step: int) -> Any:

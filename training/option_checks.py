@@ -1,5 +1,6 @@
 """What the option classes share: how a field is marked, and how bounds are checked."""
 
+import math
 from dataclasses import field
 from typing import TypeVar
 
@@ -12,10 +13,11 @@ def operational(default: Value) -> Value:
 
 
 def at_least(options: object, **bounds: float) -> None:
-    """Raise ValueError for an option below its bound."""
+    """Raise ValueError for an option below its bound, or one that is no finite number."""
     for name, bound in bounds.items():
-        if getattr(options, name) < bound:
-            raise ValueError(f"{name} must be at least {bound}, got {getattr(options, name)}")
+        value = getattr(options, name)
+        if not (math.isfinite(value) and value >= bound):
+            raise ValueError(f"{name} must be at least {bound}, got {value}")
 
 
 def one_of(options: object, name: str, *known: str) -> None:

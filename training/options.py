@@ -1,5 +1,6 @@
 """Every option of the training side: typed, with unit, default and paper section, checked."""
 
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         at_least(self, clips=1, batch_size=1, lr_batch_size=1, reductions=0, warmup_clips=0)
-        at_least(self, threads=0, checkpoint_steps=1, lr=0, momentum=0, weight_decay=0)
+        at_least(self, threads=0, checkpoint_steps=1, lr=0, momentum=0, weight_decay=0, lr_factor=0)
+        if self.momentum >= 1:
+            raise ValueError(f"momentum must be below 1, got {self.momentum}")
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ class FinetuneOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min((*self.grid_lr, *self.grid_weight_decay), default=0) < 0:
-            raise ValueError("grid_lr and grid_weight_decay must not be below 0")
+        if not all(0 <= value < math.inf for value in (*self.grid_lr, *self.grid_weight_decay)):
+            raise ValueError("grid_lr and grid_weight_decay must be numbers, none of them below 0")
         lr_factors(self)
 
 
@@ -157,7 +160,7 @@ class EvaluateOptions:
         at_least(self, clips=1, batch_size=1, linear_clips=1, full_crop=16)
         if not self.splits or not all(re.fullmatch(r"[\w-]+", split) for split in self.splits):
             raise ValueError(f"splits must be names of folders, got {self.splits}")
-        if not self.linear_c or min(self.linear_c) <= 0:
+        if not self.linear_c or not all(0 < c < math.inf for c in self.linear_c):
             raise ValueError(f"linear_c must be positive numbers, got {self.linear_c}")
         if not 0 < self.holdout_fraction < 1:
             raise ValueError(f"holdout_fraction must be in (0, 1), got {self.holdout_fraction}")

@@ -11,7 +11,17 @@ from formats.video import (
     encode_frames,
     normalise,
 )
-from tests.formats.generated_video import CLIPS, OPTIONS, SOME, bars, lavfi, reason, stub
+from tests.formats.generated_video import (
+    CLIPS,
+    OPTIONS,
+    SOME,
+    bars,
+    ffmpeg,
+    lavfi,
+    reason,
+    shape,
+    stub,
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +135,16 @@ def test_a_picture_bomb_is_refused_cheaply(tmp_path):
     image = b",\x00\x00\x00\x00" + (16000).to_bytes(2, "little") * 2 + b"\x00\x02\x02\x4c\x01\x00;"
     (tmp_path / "bomb.gif").write_bytes(header + image)
     assert reason(tmp_path / "bomb.gif") == Reason.TOO_MANY_PIXELS
+
+
+def test_a_film_with_forty_subtitles_is_a_video_and_hundreds_of_streams_are_not(bar_mp4, tmp_path):
+    (tmp_path / "said.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nhello\n")
+    for name, subtitles in (("film.mkv", 40), ("many.mkv", 300)):
+        said = ["-map", "1:0"] * subtitles
+        words = ["-i", bar_mp4, "-i", tmp_path / "said.srt", "-map", "0:v", *said, "-c:v", "copy"]
+        ffmpeg(*words, tmp_path / name)
+    assert shape(str(tmp_path / "film.mkv"), tmp_path)[2] == 25
+    assert reason(tmp_path / "many.mkv") == Reason.DAMAGED
 
 
 def test_too_little_memory(tmp_path):

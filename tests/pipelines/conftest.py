@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines import copies, hosts
+from pipelines.web import copies, hosts
 from tests.pipelines.faulty_server import Server, running_server
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from formats.edits import EDITS
-from pipelines import edit_recall, reedits
+from pipelines.judging import edit_recall, reedits
 
 
 def keep_edits(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

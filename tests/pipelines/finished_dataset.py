@@ -32,10 +32,10 @@ from formats.tables import (
 )
 from formats.video import encode_frames
 from labelspace.space import LabelSpace
+from pipelines.benchmarks.target_files import record_folder
 from pipelines.label_manifest import MANIFEST, write_space_manifest
 from pipelines.options import Options
 from pipelines.run import STAGES, StageRecord
-from pipelines.target_files import record_folder
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.__main__ import main
 from pipelines.audit import PAGE, PAIRS, SAMPLE
-from pipelines.precision import VERDICTS
+from pipelines.judging.precision import VERDICTS
 from pipelines.run import read_record, write_record
 from tests.pipelines.finished_dataset import Post, write_finished
 from tests.pipelines.test_report import HOSTILE, Page

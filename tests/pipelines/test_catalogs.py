@@ -18,8 +18,8 @@ from pipelines.catalogs import (
     list_units,
     read_unit,
 )
-from pipelines.columns import Found
 from pipelines.options import MatchOptions
+from pipelines.readers.columns import Found
 
 DEFAULT = MatchOptions()
 CSV = "video_id,uri,caption\n1,u,c\nx\n"

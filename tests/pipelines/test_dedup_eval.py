@@ -12,9 +12,9 @@ from formats.video import encode_frames
 from pipelines import fetch
 from pipelines.__main__ import main
 from pipelines.dedup_eval import evaluate, evaluate_profiles
-from pipelines.evaluation import EVALUATION, read_evaluation
 from pipelines.fetch_options import FetchOptions
 from pipelines.identity import row_key
+from pipelines.judging.evaluation import EVALUATION, read_evaluation
 from pipelines.options import Options, RunOptions
 from pipelines.run import Job, JobError
 from tests.pipelines.few_edits import keep_edits

@@ -14,6 +14,7 @@ class Source:
     final_uri: str | None = None
     source_sha256: str | None = "11"
     packets_sha256: str | None = "22"
+    names: tuple[str, ...] = ("uploader:uri:x",)
 
     @property
     def row_key(self) -> str:
@@ -35,6 +36,15 @@ def target(video_id: str = "t", uri: str = "t.mp4", **more: str) -> TargetVideoR
         ("http://example.org/a.mp4", Source(), "uri"),
         ("https://cdn.org/x.mp4", Source(final_uri="https://cdn.org/x.mp4"), "uri"),
         ("https://example.org/b.mp4", Source(), None),
+        (
+            "http://example.org/b.mp4",
+            Source(
+                uri="http://example.org/b.mp4#t=1,2",
+                final_uri="https://cdn.org/x.mp4",
+                names=("uploader:u", "uri:http://example.org/b.mp4"),
+            ),
+            "uri",
+        ),
         # Two folders may both have an `a.mp4`.
         ("a.mp4", Source(uri="a.mp4"), None),
         ("https://www.youtube.com/watch?v=-3B32lodo2M", Source(video_id="-3B32lodo2M"), "video_id"),

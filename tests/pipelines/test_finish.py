@@ -4,10 +4,10 @@ import pytest
 
 from formats.settings import SettingsError
 from pipelines.finish import report_again
-from pipelines.intervals import Estimate
-from pipelines.precision import Precision, write_precision
+from pipelines.judging.precision import Precision, write_precision
+from pipelines.reporting.intervals import Estimate
+from pipelines.reporting.summary import dataset_options
 from pipelines.run import JobError
-from pipelines.summary import dataset_options
 from tests.pipelines.finished_dataset import Post, write_finished
 
 POSTS = [Post("a", "yoga"), Post("d", "yoga", "duplicate")]

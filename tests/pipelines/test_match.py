@@ -16,9 +16,9 @@ from formats.tables import (
 )
 from formats.tables import read_rows as read_table
 from labelspace.matching import LabelMatcher
-from pipelines.columns import CatalogError
 from pipelines.match import filter_matches, row_key
 from pipelines.options import MatchOptions, Options, RunOptions
+from pipelines.readers.columns import CatalogError
 from pipelines.run import Job, JobError, run_stage
 
 MATCHER = LabelMatcher([HashtagRow("yoga", "yoga"), HashtagRow("catchfish", "catching a fish")])

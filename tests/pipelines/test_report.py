@@ -8,7 +8,7 @@ import pytest
 
 from formats.tables import LedgerRow, write_rows
 from pipelines.report import write_report
-from pipelines.summary import AccountingError
+from pipelines.reporting.summary import AccountingError
 from tests.pipelines.finished_dataset import Post, write_finished
 
 HOSTILE = """<script>alert('x')</script><img src="http://evil.example/" onerror=alert(1)>"""

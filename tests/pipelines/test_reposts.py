@@ -17,8 +17,9 @@ from formats.tables import (
     write_rows,
 )
 from formats.video import encode_frames
-from pipelines import repost_pairs, reposts
+from pipelines import reposts
 from pipelines.options import DeduplicateOptions, LabelOptions, Options, RunOptions
+from pipelines.reposting import repost_pairs
 from pipelines.run import Job, run_stage
 from tests.pipelines.test_deduplicate import flat, moving
 

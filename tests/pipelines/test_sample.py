@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from formats.video import DecodeError, VideoOptions, normalise
-from pipelines.posts import Kind, plan_posts, plan_targets
 from pipelines.sample import Plan, World, build_world, render_world
-from pipelines.truth import is_complete, read_truth
+from pipelines.world.posts import Kind, plan_posts, plan_targets
+from pipelines.world.truth import is_complete, read_truth
 
 
 def shorter(job, frames=18):

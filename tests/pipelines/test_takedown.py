@@ -9,7 +9,7 @@ from formats.shards import read_shard
 from formats.tables import LabelRow, VideoRow, read_rows
 from pipelines.__main__ import main
 from pipelines.identity import row_key
-from pipelines.takedown_list import read_list
+from pipelines.removal.takedown_list import read_list
 from tests.pipelines.takedown_world import (
     POSTS,
     build,

@@ -7,10 +7,11 @@ from PIL import Image
 from dedup.index import open_index
 from formats.shards import read_manifest, read_shard
 from formats.tables import TargetHashRow, TargetVideoRow, count_rows, read_rows
-from pipelines import target_units, targets
+from pipelines import targets
+from pipelines.benchmarks import target_units
+from pipelines.benchmarks.target_sets import read_set
 from pipelines.options import Options, RunOptions, TargetsOptions
 from pipelines.run import Job, JobError, run_stage
-from pipelines.target_sets import read_set
 from tests.pipelines.finished_dataset import encode_video
 
 

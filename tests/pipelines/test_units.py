@@ -11,9 +11,9 @@ import pytest
 
 from formats.storage import StorageError
 from formats.tables import MatchRow, VideoRow, read_rows
-from pipelines import hosts
 from pipelines.identity import row_key
 from pipelines.units import FetchUnit, FetchUnits, Workplace, fetch_unit, fetch_videos
+from pipelines.web import hosts
 from tests.pipelines.faulty_server import Server, send, whole
 from tests.pipelines.hosted_videos import Behaviour, hosted_options, small_video, uris
 

@@ -16,9 +16,9 @@ from formats.shards import (
 from formats.storage import sha256_file
 from formats.tables import VideoRow, write_rows
 from pipelines.__main__ import main
+from pipelines.benchmarks.target_sets import Piece, SetFolder, TargetSet
 from pipelines.options import Options
 from pipelines.run import Job, StageRecord, left_by, write_record
-from pipelines.target_sets import Piece, SetFolder, TargetSet
 from pipelines.verify import Subset, parse_subset
 
 SHARDS, PARTS, CLIPS = 12, 4, 3

@@ -35,6 +35,16 @@ def test_every_line_is_on_disk_at_once(tmp_path: Path) -> None:
         assert json.loads((tmp_path / LOG).read_text()) == {"step": 0, "loss": 1.5}
 
 
+def test_lines_that_a_power_cut_tore_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, 0, 4, 1.0, tensorboard=False)
+    whole = (tmp_path / LOG).read_bytes()
+    torn = b"\0\0\xff\n[7]\n" + whole[:-9]
+    (tmp_path / LOG).write_bytes(torn)
+    write(tmp_path, 5, 6, 2.0, tensorboard=False)
+    rows = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(0, 1.0), (1, 1.0), (2, 1.0), (5, 2.0)]
+
+
 def test_a_checkpoint_that_was_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".checkpoint.pt.0123.tmp").write_bytes(b"half")
     write(tmp_path, 0, 1, 1.0, tensorboard=False)

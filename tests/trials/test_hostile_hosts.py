@@ -10,7 +10,7 @@ import pytest
 
 from formats.tables import LedgerRow, VideoRow
 from pipelines.identity import row_key
-from pipelines.summary import Summary, summarise
+from pipelines.reporting.summary import Summary, summarise
 from tests.trials.hostile_answers import MAX_TRIES
 from tests.trials.hostile_hosts import Host, Request
 from tests.trials.hostile_world import GAP_S, HOST_FAILURES, PER_HOST, World, hostile_world

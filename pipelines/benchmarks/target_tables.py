@@ -1,0 +1,111 @@
+"""Target sets as the user names them: a table of videos (CSV), or `NAME:FOLDER` of a benchmark.
+
+A table has the columns video_id and uri, and may have label, subset (train, val ...), start_s and
+end_s (a piece of the video), and `label_TASK` for sets with several questions (label_verb ...).
+"""
+
+import csv
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.benchmarks.target_benchmarks import TargetEntry as TargetEntry
+from pipelines.benchmarks.target_benchmarks import read_benchmark
+from pipelines.benchmarks.target_specs import files_of, read_spec
+from pipelines.run import JobError
+
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
+_TASK = "label_"
+
+
+def target_name(table: str) -> str:
+    """A target set's name: the benchmark's, or that of the table's file without suffix."""
+    spec = read_spec(table)
+    return spec.name if spec else Path(table).stem
+
+
+def target_folder(table: str) -> str:
+    """Where the set's relative URIs start from."""
+    spec = read_spec(table)
+    return spec.folder if spec else str(Path(table).parent)
+
+
+def read_targets(table: str) -> list[TargetEntry]:
+    """The rows of a target table, or the videos of a benchmark.
+
+    Raises:
+        JobError: no such file, a column is missing, a video_id stands there twice, a piece is none,
+            or a subset or task cannot be the name of a folder.
+        BenchmarkError: the folder does not hold the benchmark.
+    """
+    spec = read_spec(table)
+    rows = read_benchmark(spec.name, spec.folder) if spec else _read_table(table)
+    twice = len(rows) - len({row.video_id for row in rows})
+    if twice:
+        raise JobError(f"{table}: {twice} video_id(s) stand there more than once")
+    names = {name for row in rows for name in (row.subset, *(task for task, _ in row.tasks))}
+    odd = next((name for name in sorted(names) if not _FOLDER_NAME.fullmatch(name)), None)
+    if odd is not None:
+        raise JobError(
+            f"{table}: the subset or task {odd[:64]!r} cannot be the name of a folder; use "
+            "letters, digits, '-' and '_', such as train or val"
+        )
+    return rows
+
+
+def sorted_targets(table: str) -> tuple[TargetEntry, ...]:
+    """The rows of a target set by video_id; read once per process as long as it does not change.
+
+    Raises:
+        JobError, BenchmarkError: as `read_targets`.
+    """
+    return _sorted(table, tuple(Path(file).stat().st_mtime_ns for file in files_of(table)))
+
+
+@lru_cache(maxsize=2)
+def _sorted(table: str, _modified_ns: tuple[int, ...]) -> tuple[TargetEntry, ...]:
+    return tuple(sorted(read_targets(table), key=lambda video: video.video_id))
+
+
+def _read_table(table: str) -> list[TargetEntry]:
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restkey="")
+            found = reader.fieldnames or []
+            if not {"video_id", "uri"} <= set(found):
+                raise JobError(
+                    f"{table}: needs the columns video_id and uri (label and subset may follow); "
+                    f"found: {', '.join(found) or 'none'}"
+                )
+            return [_entry(table, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise JobError(f"{table}: cannot be read as a target table: {error}") from error
+
+
+def _entry(table: str, row: Mapping[str, str | None]) -> TargetEntry:
+    given = {name: value for name, value in row.items() if value}
+    start, end = (_second(table, given, name) for name in ("start_s", "end_s"))
+    if (start is None) != (end is None) or (start is not None and not start < (end or 0.0)):
+        raise JobError(
+            f"{table}: {given.get('video_id')!r}: start_s and end_s must both be given, the first "
+            "before the second"
+        )
+    tasks = ((n.removeprefix(_TASK), v) for n, v in given.items() if n.startswith(_TASK))
+    video_id, uri, label, subset = (
+        given.get(name, "") for name in ("video_id", "uri", "label", "subset")
+    )
+    return TargetEntry(video_id, uri, label, subset, start, end, tuple(sorted(tasks)))
+
+
+def _second(table: str, row: Mapping[str, str], name: str) -> float | None:
+    if name not in row:
+        return None
+    try:
+        second = float(row[name])
+    except ValueError:
+        second = math.nan
+    if not (math.isfinite(second) and second >= 0):
+        raise JobError(f"{table}: {row.get('video_id')!r}: {name} {row[name]!r} is no second")
+    return second
