@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from formats.shards import ShardError
-from tests.pipelines.test_objects import put, service
+from tests.pipelines.web.test_objects import put, service
 from tests.training.clip_batches import SMALL, assert_same, ids, training
 from tests.training.moving_clips import draw_motion, encode, moving_split, write_split
 from training.clips import SpreadClips

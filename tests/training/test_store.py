@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from formats.shards import MANIFEST, ShardError, read_manifest
-from tests.pipelines.test_objects import put, service
+from tests.pipelines.web.test_objects import put, service
 from tests.training.moving_clips import write_split
 from training.clip_options import ClipOptions
 from training.store import ShardStore, StoredClip

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.pipelines.test_stills import _picture as picture
 
 from formats.tables import DuplicateRow
 from pipelines.reporting.pairs import (
@@ -16,6 +15,7 @@ from pipelines.reporting.pairs import (
     worst_pairs,
 )
 from tests.pipelines.finished_dataset import Post, write_finished
+from tests.pipelines.reporting.test_stills import _picture as picture
 
 POSTS = [
     Post("near", "push up", "duplicate", min_distance=3, variant="full"),

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.pipelines.test_evaluation import RESULT
 
 from pipelines.judging.evaluation import write_evaluation
 from pipelines.reporting.recall_report import recall_card, recall_section
+from tests.pipelines.judging.test_evaluation import RESULT
 
 
 def test_nothing_is_said_of_what_was_not_measured(tmp_path: Path) -> None:

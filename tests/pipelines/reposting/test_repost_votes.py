@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.pipelines.test_repost_pairs import CODES, key, pair, video
 
 from formats.tables import VideoRow, from_batch, to_batch, write_rows
 from pipelines.joins import RowKey
@@ -17,6 +16,7 @@ from pipelines.reposting.repost_votes import (
     vote,
     write_wanted,
 )
+from tests.pipelines.reposting.test_repost_pairs import CODES, key, pair, video
 
 OTHER = np.random.default_rng(9).integers(0, 256, (4, 32), dtype=np.uint8)
 
