@@ -7,12 +7,18 @@ _PIECE = re.compile(r"(.*)#t=(\d{1,9}(?:\.\d{1,3})?),(\d{1,9}(?:\.\d{1,3})?)", r
 
 
 def row_key(uri: str) -> str:
-    """A video's identity in every table after the catalog: a hash of its URI.
+    """A video's identity in every table after the catalog: 32 hex digits, a hash of its URI.
+
+    A piece's begins as its video's does, so that in tables in order of keys they are neighbours.
 
     >>> row_key("http://example.org/a.mp4")[:8]
     '9450e0ee'
+    >>> row_key("http://example.org/a.mp4#t=1,2")[:16] == row_key("http://example.org/a.mp4")[:16]
+    True
     """
-    return _sha256(uri)[:32]
+    whole, piece = split_piece(uri)
+    key = _sha256(whole)[:32]
+    return key if piece is None else key[:16] + _sha256(uri)[:16]
 
 
 def piece_uri(uri: str, start_s: float, end_s: float) -> str:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 from pathlib import Path
 
 import apache_beam as beam
@@ -19,14 +20,14 @@ from dedup.fingerprint import fingerprint_video
 from formats.shards import add_member, open_for_writing
 from formats.storage import publish, scratch_folder, sha256_file
 from formats.tables import MatchRow, VideoRow, write_rows
-from formats.video import DecodeError, VideoOptions, normalise
+from formats.video import DecodeError, Normalised, VideoOptions, normalise
 from pipelines.decoders import note_layers
 from pipelines.engine import progress
 from pipelines.fetch_options import FetchOptions
 from pipelines.identity import split_piece
 from pipelines.joins import REJECTED, RETRY_LATER, STORED, FetchedVideo
 from pipelines.removal.strikes import names_of
-from pipelines.sources import FetchError, fetch_source
+from pipelines.sources import Fetched, FetchError, fetch_source
 from pipelines.web.connections import HttpTrouble, place_of
 from pipelines.web.scheduler import MAX_UNITS, Lane, Schedule, Seat
 from pipelines.web.visits import visit_of, visiting
@@ -127,55 +128,86 @@ def news(
 def fetch_videos(
     matches: Sequence[MatchRow], workplace: Workplace, scratch: str, lane: Lane | None = None
 ) -> list[tuple[VideoRow, str]]:
-    """(row, path of the stored video) of each match, in their order, several under way at once."""
+    """(row, path of the stored video) of each match, in their order, several under way at once.
+
+    Pieces of one source that stand side by side, as they do in order of their keys, share one
+    download.
+    """
     visit = visit_of(workplace.run, workplace.options)
+    sources = [(uri, list(rows)) for uri, rows in groupby(matches, lambda m: split_piece(m.uri)[0])]
 
-    def one(number: int, seat: Seat) -> tuple[VideoRow, str]:
-        row, stored = matches[number], f"{scratch}/{matches[number].row_key}.mp4"
+    def one(number: int, seat: Seat) -> list[VideoRow]:
         with visiting(replace(visit, pause=seat.pause, moved=seat.moved)):
-            video = fetch_video(row, stored, workplace, seat)
-        progress.advance()
-        return video, stored
+            return fetch_rows(*sources[number], Scratch(scratch, workplace), seat)
 
-    def put_off(number: int, trouble: HttpTrouble) -> tuple[VideoRow, str]:
-        row = matches[number]
-        video = replace(_blank(row), status=RETRY_LATER, tries=0)
-        progress.advance()
-        return replace(video, reason=trouble.reason, detail=trouble.detail), ""
+    def put_off(number: int, trouble: HttpTrouble) -> list[VideoRow]:
+        failure = FetchError(trouble.reason, trouble.detail, retry_later=True)
+        return [_failed(row, failure) for row in sources[number][1]]
 
     schedule = Schedule(visit.hosts, lane or Lane(workplace.options), one, put_off)
-    return schedule.run([_place(split_piece(row.uri)[0]) for row in matches])
+    found = chain(*schedule.run([_place(uri) for uri, _ in sources]))
+    return [(video, _stored_at(scratch, video.row_key)) for video in found]
 
 
-def fetch_video(row: MatchRow, stored: str, workplace: Workplace, seat: Seat) -> VideoRow:
-    """Download, check and store one video; what went wrong becomes the row's reason."""
-    options = workplace.options
-    source = f"{stored}.source"
-    blank = _blank(row)
-    uri, piece = split_piece(row.uri)
+@dataclass(frozen=True)
+class Scratch:
+    """Where the sources of a unit and what becomes of them lie until it is committed."""
+
+    folder: str
+    workplace: Workplace
+
+
+def fetch_rows(uri: str, rows: Sequence[MatchRow], scratch: Scratch, seat: Seat) -> list[VideoRow]:
+    """Download one source; check and store what each row wants of it, or say why not."""
+    options = scratch.workplace.options
+    source = f"{scratch.folder}/{rows[0].row_key}.source"
     try:
-        fetched = fetch_source(uri, source, options=options, folder=workplace.catalog)
+        folder = scratch.workplace.catalog
+        fetched = fetch_source(uri, source, options=options, folder=folder)
     except FetchError as error:
-        status = RETRY_LATER if error.retry_later else REJECTED
-        return replace(
-            blank, status=status, reason=error.reason, detail=error.detail, tries=error.tries
-        )
+        return [_failed(row, error) for row in rows]
     finally:
         seat.leave_host()
-    blank = replace(
-        blank,
+    try:
+        with seat.working():
+            return [_store(row, fetched, source, scratch) for row in rows]
+    finally:
+        Path(source).unlink(missing_ok=True)
+
+
+def _failed(row: MatchRow, error: FetchError) -> VideoRow:
+    progress.advance()
+    return replace(
+        _blank(row),
+        status=RETRY_LATER if error.retry_later else REJECTED,
+        reason=error.reason,
+        detail=error.detail,
+        tries=error.tries,
+    )
+
+
+def _store(row: MatchRow, fetched: Fetched, source: str, scratch: Scratch) -> VideoRow:
+    """Check and store a source, or a piece of it; what is wrong becomes the row's reason."""
+    _, piece = split_piece(row.uri)
+    known = replace(
+        _blank(row),
         source_sha256=fetched.sha256 if piece is None else None,  # Other pieces have the same.
         source_bytes=fetched.size_bytes,
         tries=fetched.tries,
         final_uri=fetched.final_uri,
     )
+    stored, options = _stored_at(scratch.folder, row.row_key), scratch.workplace.options
     try:
-        with seat.working():
-            return _store(blank, source, stored, options, piece)
+        video = normalise(source, stored, video_options(options), piece)
+        return _with_facts(known, video, stored)
     except DecodeError as error:
-        return replace(blank, reason=error.reason, detail=error.detail)
+        return replace(known, reason=error.reason, detail=error.detail)
     finally:
-        Path(source).unlink(missing_ok=True)
+        progress.advance()
+
+
+def _stored_at(folder: str, key: str) -> str:
+    return f"{folder}/{key}.mp4"
 
 
 def _blank(row: MatchRow) -> VideoRow:
@@ -230,14 +262,7 @@ def _pack(tar: tarfile.TarFile, part: str, row: VideoRow, stored: str) -> VideoR
     return replace(row, part=part, offset=offset)
 
 
-def _store(
-    row: VideoRow,
-    source: str,
-    stored: str,
-    options: FetchOptions,
-    piece: tuple[float, float] | None,
-) -> VideoRow:
-    video = normalise(source, stored, video_options(options), piece)
+def _with_facts(row: VideoRow, video: Normalised, stored: str) -> VideoRow:
     print_ = fingerprint_video(
         video.gray_THW, video.seconds_T, width=video.width, height=video.height
     )

@@ -225,6 +225,29 @@ def test_files_and_what_is_no_uri_wait_for_nobody(server, video, tmp_path):
     ]
 
 
+def test_a_source_and_its_pieces_are_downloaded_once_and_each_has_its_own_end(
+    server, video, tmp_path
+):
+    world = World(server, video, {"a.test": 2})
+    pieces = ("", "#t=0,0.7", "#t=0.7,1.4", "#t=70,80")
+    wanted = [f"{uri}{piece}" for uri in uris(world.places) for piece in pieces]
+    rows = sorted((MatchRow(row_key(u), u, u, (), ()) for u in wanted), key=lambda r: r.row_key)
+    place = world.workplace(tmp_path, robots_txt=False, min_duration_s=0.2)
+    found = fetch_videos(rows, place, str(tmp_path))
+    assert sorted(one.path for one in world.log) == ["/0.mp4", "/1.mp4"]
+    assert [video.row_key for video, _ in found] == [row.row_key for row in rows]
+    lengths = {v.video_id[13:]: v.duration_s for v, _ in found if v.status == "stored"}
+    for name in ("/0.mp4", "/1.mp4"):
+        ours = {uri: length for uri, length in lengths.items() if uri.startswith(name)}
+        assert ours == pytest.approx(
+            {name: 1.5, f"{name}#t=0,0.7": 0.7, f"{name}#t=0.7,1.4": 0.7}, abs=0.05
+        )
+    refused = {v.video_id[19:]: v.reason for v, _ in found if v.status != "stored"}
+    assert refused == {"#t=70,80": "too_few_frames"}
+    assert len({v.source_sha256 for v, _ in found} - {None}) == 1
+    assert not list(tmp_path.glob("*.source"))
+
+
 def test_the_same_unit_leaves_the_same_bytes_however_its_hosts_are_waited_for(
     server, video, tmp_path
 ):
