@@ -53,12 +53,12 @@ EXPECTED = (
 )
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str], *, ends_process: bool = False) -> int:
     """Run one command; return the exit code. Expected trouble is one sentence on stderr."""
     arguments = _parser().parse_args(words)
-    told = logging.root.manager.disable
-    if getattr(arguments, "runner", LOCAL) == LOCAL:
-        # Beam logs every worker's traceback; the error itself reaches us and is told once.
+    if ends_process and getattr(arguments, "runner", LOCAL) == LOCAL:
+        # Beam logs every worker's traceback, also of those that end after the command; the error
+        # itself reaches us and is told once.
         logging.disable(logging.ERROR)
     try:
         with _stoppable():
@@ -74,8 +74,6 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         print("tagreel: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
-    finally:
-        logging.disable(told)
     return 0
 
 
@@ -283,4 +281,4 @@ def _finish(job: Job, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], ends_process=True))
