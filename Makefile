@@ -62,19 +62,19 @@ train_set = $(foreach word,$(SET),--set "$(word)")
 train_with = $(if $(GPUS),-m torch.distributed.run --standalone --nproc-per-node "$(GPUS)" -m training,-m training)
 train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA OUT CONFIG SET GPUS WEIGHTS]
 	@$(BIN)/python $(train_with) pretrain $(if $(WEIGHTS),--weights "$(WEIGHTS)") --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
-	@$(BIN)/python -m training linear --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
+	@$(BIN)/python $(train_with) linear --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
 
 transfer_from = $(if $(WEIGHTS),--weights "$(WEIGHTS)",$(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"))
 transfer_to = $(if $(TARGET),$(foreach word,$(TARGET),--target "$(word)"),--data "$(DATA)")
 linear finetune: $(VENV)/.train ## fc-only or full-ft on all targets of DATA, or on TARGET   [DATA TARGET OUT CHECKPOINT WEIGHTS CONFIG SET GPUS]
-	@$(BIN)/python $(if $(filter finetune,$@),$(train_with),-m training) $@ $(transfer_to) $(transfer_from) --out "$(train_out)" --config "$(train_config)" $(train_set)
+	@$(BIN)/python $(train_with) $@ $(transfer_to) $(transfer_from) --out "$(train_out)" --config "$(train_config)" $(train_set)
 
 bench: $(VENV)/.train ## clips/s of the loader, the network and both   [DATA CONFIG SET N]
 	@$(BIN)/python -m training bench --data "$(DATA)" --config "$(train_config)" $(if $(N),--steps "$(N)") $(train_set)
 
 # Two processes share the files; begun last, these would keep one of them waiting.
 LONGEST_FIRST := tests/test_readme.py tests/test_end_to_end.py
-DOCTESTS := labelspace dedup formats
+DOCTESTS := labelspace dedup formats training
 test: $(VENV)/.dev ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -73,7 +73,10 @@ def map_index_file(path: str) -> tuple[dict[str, Any], Arrays]:
             if not header.startswith(_MAGIC):
                 raise IndexFileError(f"{path}: not a target index of this version")
             if header[len(_MAGIC) : len(_MAGIC) + _DIGEST_CHARS] != _digest(file):
-                raise IndexFileError(f"{path}: cut short or altered since it was written")
+                raise IndexFileError(
+                    f"{path}: cut short or altered since it was written; "
+                    "delete it, and it is written anew"
+                )
             start, size = _padded(_HEADER_BYTES), Path(path).stat().st_size
             facts_at = start + int(header[-_LENGTH_DIGITS - 1 :])
             if not start <= facts_at <= size <= facts_at + _MOST_FACTS_BYTES:

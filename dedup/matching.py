@@ -3,21 +3,18 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dedup.fingerprint import Fingerprint
 from dedup.flat_search import Hits
 from dedup.hashing import upside_down
 from dedup.index import TargetIndex
 from dedup.profiles import Profile
+from dedup.vote import Vote, take_vote
 
 _SEARCHED_AT_ONCE = 128
 """Source videos whose codes are searched together."""
-_MOST_FRAMES = 256
-"""Of more matched frames, only the closest are compared with each other."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +78,10 @@ def _found(
     found = []
     for owner in np.unique(owners):
         theirs = Hits(*(part[owners == owner] for part in hits))
-        best = _best_of_each_second(fingerprint, theirs)
-        rule = _rule_that_holds(fingerprint, best, profile)
-        if rule.frames_needed:
-            found.append(_duplicate(fingerprint, index, best, rule))
+        closest = _closest_first(fingerprint, theirs)
+        vote = take_vote(fingerprint, index.rows, closest, profile)
+        if vote.frames_needed:
+            found.append(_duplicate(fingerprint, index, closest, vote))
     return tuple(found)
 
 
@@ -98,74 +95,29 @@ def as_decoy(fingerprint: Fingerprint) -> Fingerprint:
     return replace(fingerprint, codes=upside_down(fingerprint.codes))
 
 
-def _best_of_each_second(fingerprint: Fingerprint, hits: Hits) -> Hits:
-    """The closest hit of each source frame, closest frame first."""
+def _closest_first(fingerprint: Fingerprint, hits: Hits) -> Hits:
     second = fingerprint.seconds[hits.query]
     # Rows lie by variant, then by second; queries with one second differ by version alone.
     name = np.array(fingerprint.versions)[hits.query]
     order = np.lexsort((name, second, hits.row, hits.distance))
-    _, first = np.unique(second[order], return_index=True)
-    kept = order[np.sort(first)]
-    return Hits(*(part[kept] for part in hits))
+    return Hits(*(part[order] for part in hits))
 
 
-class _Rule(NamedTuple):
-    """How many frames the narrowest rule that holds asks for; 0 if none holds."""
-
-    frames_needed: int
-    in_passing: bool
-
-
-def _rule_that_holds(fingerprint: Fingerprint, best: Hits, profile: Profile) -> _Rule:
-    frames = best.query[:_MOST_FRAMES]
-    apart = _distances(fingerprint, frames) >= profile.apart
-    np.fill_diagonal(apart, val=False)
-    two = best.distance[:_MOST_FRAMES] <= profile.two_frames
-    several = bool(apart[np.ix_(two, two)].any())
-    if best.distance[0] <= profile.one_frame:
-        shown = len(np.unique(fingerprint.seconds))
-        return _Rule(1, not several and 2 * len(best.query) < shown)
-    if several:
-        return _Rule(2, in_passing=False)
-    edges = apart.astype(np.float64)
-    return _Rule(3 if ((edges @ edges) * edges).any() else 0, in_passing=False)
-
-
-def _distances(fingerprint: Fingerprint, queries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Bits between each two of these frames, [F, F]; unlike versions are never compared.
-
-    Two frames are compared in the version in which one of them matched: if bars fill half of the
-    frame, the raw codes hardly differ; and a frame differs from itself without its bars.
-    """
-    by_place = {
-        (second, version): i
-        for i, (second, version) in enumerate(
-            zip(fingerprint.seconds.tolist(), fingerprint.versions, strict=True)
-        )
-    }
-    between = np.zeros((len(queries), len(queries)), np.int64)
-    seconds = fingerprint.seconds[queries].tolist()
-    for place, query in enumerate(queries.tolist()):
-        version = fingerprint.versions[query]
-        others = np.array([by_place.get((second, version), -1) for second in seconds])
-        differing = np.bitwise_count(fingerprint.codes[others] ^ fingerprint.codes[query])
-        between[place] = np.where(others < 0, 0, differing.sum(axis=1))
-    return np.maximum(between, between.T)
-
-
-def _duplicate(fingerprint: Fingerprint, index: TargetIndex, best: Hits, rule: _Rule) -> Duplicate:
-    query, row, rows = int(best.query[0]), int(best.row[0]), index.rows
+def _duplicate(
+    fingerprint: Fingerprint, index: TargetIndex, closest: Hits, vote: Vote
+) -> Duplicate:
+    query, row, rows = int(closest.query[0]), int(closest.row[0]), index.rows
     target, target_video_id = rows.videos[rows.owner[row]]
     source_second, target_second = float(fingerprint.seconds[query]), float(rows.second[row])
     return Duplicate(
         target=target,
         target_video_id=target_video_id,
-        matched_frames=len(best.query),
+        matched_frames=len(np.unique(fingerprint.seconds[closest.query])),
         offset_s=source_second - target_second,
-        min_distance=int(best.distance[0]),
+        min_distance=int(closest.distance[0]),
         variant=rows.variants[rows.variant[row]],
         source_second=source_second,
         target_second=target_second,
         version=fingerprint.versions[query],
-        **rule._asdict(),
+        **vote._asdict(),
     )

@@ -8,7 +8,8 @@ class Profile:
     """How close, in bits of 256, frames must be for their video to be a duplicate.
 
     One frame within `one_frame`, or two within `two_frames`, or three within `three_frames`; of
-    several, each pair must be `apart` from each other, or a still picture would count as many.
+    several, each two must be `apart` in the source and in the target, or a still picture would
+    count as many.
     """
 
     one_frame: int
@@ -23,7 +24,7 @@ class Profile:
             raise ValueError(f"a profile's apart must be in 0..256, got {self.apart}")
 
 
-PROFILES = {"aggressive": Profile(40, 64, 72, apart=24), "scale": Profile(40, 48, 52, apart=40)}
+PROFILES = {"aggressive": Profile(40, 64, 72, apart=16), "scale": Profile(40, 48, 52, apart=24)}
 """`aggressive` for up to ~10,000 target videos; `scale` keeps false removals rare beyond."""
 
 REPOST_BITS = 24

@@ -36,6 +36,7 @@ _OFF_CENTRE = {"": 0.8, "87": 0.87}
 the eight windows of 80 % alone, 76 % by both sets, which are 24 hashes a frame more; 82 % by
 24 windows of 80 %, which are 40 more but miss 90 % of the picture at a corner (54 % to 96 %).
 """
+_QUARTER_TURNS = ("rot90", "rot270")
 _TILTS_DEGREES = {"rot+5": 5.0, "rot-5": -5.0}
 _SAME = 0.97
 """A crop that keeps this share of the picture is the picture."""
@@ -53,7 +54,7 @@ def source_boxes(gray_THW: Frames, aspect: float) -> dict[str, Box]:
     boxes = {"raw": WHOLE, "stripped": solid_box(gray_THW), "written": written_box(gray_THW)}
     if aspect < 1.0:
         boxes |= {name: centre_box(WHOLE, 1.0, aspect / wide) for name, wide in _BANDS.items()}
-    for inset in inset_boxes(gray_THW):
+    for inset in inset_boxes(gray_THW, aspect):
         box = _within(inset, solid_box(cut(gray_THW, inset)))
         if not any(_are_alike(box, other) for other in boxes.values()):
             boxes["inset{:.0%}-{:.0%},{:.0%}-{:.0%}".format(*box).replace("%", "")] = box
@@ -68,6 +69,16 @@ def inset_box(version: str) -> Box | None:
     """
     named = re.fullmatch(r"inset(\d+)-(\d+),(\d+)-(\d+)", version)
     return Box(*(int(edge) / 100 for edge in named.groups())) if named else None
+
+
+def turn_of(variant: str) -> str:
+    """How a target's variant is turned, whatever part of the frame it holds.
+
+    >>> turn_of("crop85+mirror"), turn_of("rot90"), turn_of("rot+5"), turn_of("full")
+    ('+mirror', 'rot90', '', '')
+    """
+    name = variant.removesuffix(MIRROR)
+    return (name if name in _QUARTER_TURNS else "") + variant[len(name) :]
 
 
 def target_boxes(gray_THW: Frames, aspect: float) -> dict[str, Box]:
@@ -97,7 +108,7 @@ def target_coefficients(gray_THW: Frames, aspect: float) -> Iterator[tuple[str, 
     left = quarter_turned(full)
     # A transposed frame, mirrored, is the frame turned by 90 degrees clockwise.
     right = mirrored(full.transpose(0, 2, 1))
-    for name, coefficients in (("rot90", left), ("rot270", right)):
+    for name, coefficients in zip(_QUARTER_TURNS, (left, right), strict=True):
         yield name, coefficients
         yield name + MIRROR, mirrored(coefficients)
     for name, degrees in _TILTS_DEGREES.items():

@@ -127,7 +127,8 @@ class TargetVideoRow:
     label: str | None = None
     subset: str | None = None
     tasks: tuple[str, ...] = ()
-    """`task=label` for a set with several questions, such as verb and noun."""
+    """`task=label` for a set with several questions, such as verb and noun; `=label` for each label
+    of a video that may carry several, `label` among them."""
     source_sha256: str | None = None
     packets_sha256: str | None = None
     failure: str | None = None

@@ -90,6 +90,7 @@ def _work_job(home: Job, out: Path) -> Job:
         if (home.out / name).exists():
             (out / name).symlink_to((home.out / name).resolve())
     options = replace(home.options.deduplicate, max_duplicate_fraction=1.0, decoys=False)
+    options = replace(options, reposts=False)  # Edits of one video are re-posts of each other.
     return replace(home, out=out, options=replace(home.options, deduplicate=options))
 
 

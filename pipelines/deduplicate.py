@@ -6,7 +6,7 @@ of the removed ones were removed falsely.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def run(job: Job) -> Outcome:
     """Write every stored video that may overlap a target video.
 
     Raises:
-        JobError: more videos would go than `max_duplicate_fraction` allows.
+        JobError: more videos would go, re-posts included, than `max_duplicate_fraction` allows.
         IndexFileError: the targets' index is damaged.
     """
     videos = part_files(job.path(fetch.TABLE))
@@ -94,14 +94,23 @@ def run(job: Job) -> Outcome:
     stopped = drop_stop_frames(job.path(TABLE), _count_compared(job))
     write_json({"stop_frames": len(stopped)}, job.path(TABLE, STOPPED))
     counts = count_duplicates(job)
-    if counts["duplicates"] > job.options.deduplicate.max_duplicate_fraction * counts["compared"]:
-        raise JobError(
-            f"{counts['duplicates']:,} duplicates among {counts['compared']:,} stored videos, more "
-            "than deduplicate.max_duplicate_fraction allows; is a target set the source itself?"
-        )
+    _refuse_too_many(job, counts)
     if job.options.deduplicate.reposts:
         reposts.write_reposts(job, TABLE)
-    return Outcome({**counts, **reposts.count_reposts(job)})
+        counts |= reposts.count_reposts(job)
+        _refuse_too_many(job, counts)
+    return Outcome(counts)
+
+
+def _refuse_too_many(job: Job, counts: Mapping[str, int]) -> None:
+    """Stop if nobody can have meant so many to go; the tables stay, to be looked at."""
+    found, again, compared = counts["duplicates"], counts.get("reposts", 0), counts["compared"]
+    if found + again > job.options.deduplicate.max_duplicate_fraction * compared:
+        raise JobError(
+            f"{found:,} duplicates of targets and {again:,} re-posts among {compared:,} stored "
+            "videos, more than deduplicate.max_duplicate_fraction allows; is a target set the "
+            "source itself, or does the source show one thing alone?"
+        )
 
 
 def count_duplicates(job: Job) -> dict[str, int]:

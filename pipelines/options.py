@@ -124,7 +124,7 @@ class DeduplicateOptions:
     three_frames: int = -1
     """Bits within which three are; -1 = the profile's (72 | 52)."""
     apart: int = -1
-    """Bits by which frames must differ to count as two or three; -1 = the profile's (24 | 40)."""
+    """Bits by which frames of both videos must differ to count; -1 = the profile's (16 | 24)."""
     reposts: bool = False
     """Also compare the source with itself, and of videos that show the same keep one."""
     repost_bits: int = REPOST_BITS
@@ -132,7 +132,7 @@ class DeduplicateOptions:
     decoys: bool = True
     """Estimate false removals: look for every source video upside down, too."""
     max_duplicate_fraction: float = 1.0
-    """Above this share of stored videos removed the job fails."""
+    """Above this share of stored videos removed, re-posts included, the job fails."""
 
     def __post_init__(self) -> None:
         if self.profile not in ("aggressive", "scale"):

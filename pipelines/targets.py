@@ -1,9 +1,9 @@
 """Stage targets: benchmark videos -> `targets/<name>/`, their hashes and an index of them.
 
-A target table (CSV) names videos: video_id, uri, label?, subset? (train | val). Target videos with
-a label and a subset also become shards in `target_shards/<name>/<subset>`, so that transfer to the
-benchmark can be measured with the same loader. A set stays as it is while its table and the options
-do, whatever other sets come and go.
+A target table (CSV) names videos: video_id, uri, label? or labels?, subset? (train | val). Target
+videos with a label and a subset also become shards in `target_shards/<name>/<subset>`, so that
+transfer to the benchmark can be measured with the same loader. A set stays as it is while its table
+and the options do, whatever other sets come and go.
 """
 
 import shutil
@@ -40,6 +40,7 @@ TABLE = "targets"
 VIDEOS = "target_videos"
 _UNIT_VIDEOS = 16
 _MOST_UNITS = 1024
+_LIMITS = ("max_failed_fraction",)
 
 
 def run(job: Job) -> Outcome:
@@ -108,7 +109,7 @@ def _hash_set(table: str, job: Job) -> TargetSet:
     name = target_name(table)
     folder, key = SetFolder(job.path(TABLE, name)), _key(table, job)
     found = folder.finished(key)
-    if found is None:
+    if found is None or not _is_good(table, found, folder, job):
         folder.begin(key)
         delete_shards(name, job)
         remove_leftovers(folder.path)
@@ -119,12 +120,25 @@ def _hash_set(table: str, job: Job) -> TargetSet:
 
 
 def _key(table: str, job: Job) -> str:
-    """What a target set is made from."""
-    sections = [significant(getattr(job.options, name)) for name in ("targets", "fetch")]
+    """What a target set is made from. How many may fail says nothing of what is in it."""
+    sections = [
+        {name: value for name, value in significant(section).items() if name not in _LIMITS}
+        for section in (job.options.targets, job.options.fetch)
+    ]
     rows = [vars(video) for video in sorted_targets(table)]
     # A table that was only touched is read anew: its videos may have changed with it.
     times = [Path(file).stat().st_mtime_ns for file in files_of(table)]
     return digest_of(FORMAT, sections, rows, str(Path(target_folder(table)).resolve()), times)
+
+
+def _is_good(table: str, found: TargetSet, folder: SetFolder, job: Job) -> bool:
+    """Whether a set that was made before will do; if too much of it failed, it is tried again."""
+    may_lack = _may_lack(found.failed, found.videos, job)
+    return may_lack and _is_mended(table, found, folder, job)
+
+
+def _may_lack(failed: int, videos: int, job: Job) -> bool:
+    return failed <= job.options.targets.max_failed_fraction * videos
 
 
 def _make_set(table: str, folder: SetFolder, job: Job) -> TargetSet:
@@ -139,7 +153,7 @@ def _make_set(table: str, folder: SetFolder, job: Job) -> TargetSet:
     if failures:
         lines = (f"{v.video_id}\t{v.failure}\n" for v in every if v.failure)
         write_text(str(listed), "".join(lines))
-    if len(failures) > job.options.targets.max_failed_fraction * len(every):
+    if not _may_lack(len(failures), len(every), job):
         raise JobError(
             f"target set {name}: {len(failures)} of {len(every)} videos cannot be read, so a leak "
             f"of theirs would go unseen; first: {failures[0]}. "
@@ -158,6 +172,24 @@ def _make_set(table: str, folder: SetFolder, job: Job) -> TargetSet:
         hashes=sum(video.hashes for video in every),
         pieces=pieces,
     )
+
+
+def _is_mended(table: str, found: TargetSet, folder: SetFolder, job: Job) -> bool:
+    """Write pieces that are gone or cut short anew, from the hashes; whether the set is whole then.
+
+    Hashing all videos again would take hours, this takes seconds.
+    """
+    lost = [piece for piece in found.pieces if not folder.is_whole(piece)]
+    units, known = plan_units(table), Path(job.path(VIDEOS, f"{found.target}.parquet"))
+    if not lost:
+        return True
+    if not known.exists() or not all(Path(folder.part(unit.number)).exists() for unit in units):
+        return False
+    rows = list(read_rows(str(known), TargetVideoRow))
+    plans = plan_pieces(found.target, (rows[unit.start : unit.stop] for unit in units))
+    plans = [plan for plan, piece in zip(plans, found.pieces, strict=False) if piece in lost]
+    engine = Engine(job.runner, job.beam_args, job.options.run.workers)
+    return list(_write_pieces(plans, folder, engine)) == lost
 
 
 def plan_units(table: str) -> list[TargetUnit]:

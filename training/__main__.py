@@ -1,4 +1,4 @@
-"""python -m training pretrain|inflate|finetune|linear|evaluate|bench: one verb, clear errors."""
+"""python -m training pretrain|inflate|finetune|linear|evaluate|action|bench: one verb."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from typing import TypeAlias
 from formats.settings import SettingsError
 from formats.shards import ShardError
 from formats.storage import StorageError
-from training import commands, transfer
+from training import actions, commands, transfer
 from training.bench import CLASSES, bench, table
 from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_checkpoint
 from training.frames import VideoError
@@ -22,6 +22,7 @@ from training.ranks import joined
 from training.targets import find_targets
 from training.truth import TargetError
 from training.weights import as_checkpoint, load_weights
+from training.workers import WorkerError
 
 # What can go wrong without a bug in this program; each says in one sentence what to do.
 _EXPECTED = (
@@ -32,6 +33,7 @@ _EXPECTED = (
     TargetError,
     TrainingError,
     VideoError,
+    WorkerError,
 )
 
 
@@ -100,16 +102,28 @@ def _evaluate(parsed: argparse.Namespace) -> str:
     return transfer.evaluate(parsed.target, source, options, parsed.out or "")
 
 
+def _action(parsed: argparse.Namespace) -> str:
+    verb, noun = (
+        actions.Judge(source, override(source.options, parsed.set))
+        for source in map(load_checkpoint, (parsed.verb_net, parsed.noun_net))
+    )
+    return actions.recognise(parsed.target, verb, noun, parsed.out or "")
+
+
 def _targets(parsed: argparse.Namespace) -> list[str]:
     return parsed.target or (find_targets(parsed.data) if parsed.data else [])
 
 
 def _options(parsed: argparse.Namespace, source: Checkpoint) -> Options:
-    """The named config with the checkpoint's network and clips, or the checkpoint's own options."""
+    """The named config with the checkpoint's network and clips, or the checkpoint's own options.
+
+    What is set by name holds in either case.
+    """
+    options = source.options
     if parsed.config:
-        options = load_options(parsed.config, parsed.set)
-        return replace(options, model=source.options.model, clips=source.options.clips)
-    return override(source.options, parsed.set)
+        options = load_options(parsed.config, [])
+        options = replace(options, model=source.options.model, clips=source.options.clips)
+    return override(options, parsed.set)
 
 
 def _checkpoint(parsed: argparse.Namespace) -> Checkpoint:
@@ -165,6 +179,13 @@ def _add_target_verbs(verbs: _Verbs) -> None:
     verb = _verb(verbs, "evaluate", _evaluate, "accuracy of a checkpoint on a split")
     verb.add_argument("--target", required=True, help="folder of one split's shards")
     _add_source(verb, "checkpoint.pt")
+    verb.add_argument("--out", help="folder for the result as JSON and as a page")
+    _add_set(verb)
+
+    verb = _verb(verbs, "action", _action, "accuracy of a verb and a noun network on actions")
+    verb.add_argument("--target", required=True, help="folder of one split's shards of actions")
+    verb.add_argument("--verb-net", required=True, help="checkpoint.pt that was tuned on the verbs")
+    verb.add_argument("--noun-net", required=True, help="checkpoint.pt that was tuned on the nouns")
     verb.add_argument("--out", help="folder for the result as JSON and as a page")
     _add_set(verb)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from formats.storage import publish
+from training.layouts import LayoutError, describe, network_of, refuse_unusual
 from training.options import Options, from_sections
 
 CHECKPOINT = "checkpoint.pt"
@@ -18,12 +19,14 @@ FORMAT = 2
 _NOT_OURS = (
     AttributeError,
     EOFError,
+    LayoutError,
     LookupError,
     pickle.UnpicklingError,
     RuntimeError,
     TypeError,
     ValueError,
 )
+_OPTIMISER = {"state", "param_groups"}
 
 
 class CheckpointError(Exception):
@@ -75,25 +78,60 @@ def load_checkpoint(path: str) -> Checkpoint:
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no checkpoint there")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: not a checkpoint of ours: cut short or another format")
     try:
+        if not refuse_compressed(path):
+            raise ValueError("cut short or another format")
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.get("format") != FORMAT:
             raise ValueError(f"format {content.get('format')}, this version reads {FORMAT}")
         checkpoint = Checkpoint(**{**content, "options": from_sections(content["options"])})
         _refuse_other_types(checkpoint)
+        _refuse_another_network(checkpoint)
     except _NOT_OURS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint of ours: {reason}") from error
     return checkpoint
 
 
+def refuse_compressed(path: str) -> bool:
+    """Whether a file is of PyTorch's present format; the one before 2020 was no zip.
+
+    Raises:
+        ValueError: it would grow when it is read: PyTorch compresses nothing. Or it is damaged.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as file:
+            packed = [m.filename for m in file.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"cut or damaged: {error}") from error
+    if packed:
+        raise ValueError(f"{packed[0]} is compressed, which PyTorch never does")
+    return True
+
+
 def _refuse_other_types(checkpoint: Checkpoint) -> None:
     weights, counts = checkpoint.model, (checkpoint.step, checkpoint.epoch, checkpoint.clips)
     if not all(isinstance(value, Tensor) for value in weights.values()) or "fc.bias" not in weights:
         raise ValueError("its model is no dictionary of tensors with a last layer")
-    if not all(isinstance(label, str) for label in checkpoint.labels):
+    labels = checkpoint.labels
+    if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
         raise ValueError("its labels are no texts")
     if not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError(f"it stands at step, epoch and clip {counts}")
+    rng, wanted = checkpoint.rng_state, torch.get_rng_state()
+    if not isinstance(rng, Tensor) or (rng.dtype, rng.shape) != (wanted.dtype, wanted.shape):
+        raise ValueError("its rng_state is none")
+    if not isinstance(checkpoint.optimiser, dict) or checkpoint.optimiser.keys() - _OPTIMISER:
+        raise ValueError("its optimiser is none")
+
+
+def _refuse_another_network(checkpoint: Checkpoint) -> None:
+    refuse_unusual(checkpoint.model)
+    held, said = network_of(checkpoint.model), checkpoint.options.model
+    if describe(held) != describe(said):
+        raise ValueError(f"it holds {describe(held)}, but says {describe(said)}")
+    classes = checkpoint.model["fc.bias"].numel()
+    if classes != len(checkpoint.labels):
+        raise ValueError(f"it has {classes} classes and {len(checkpoint.labels)} labels")

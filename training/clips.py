@@ -8,6 +8,7 @@ run goes on at any clip of an epoch, also with other numbers of both.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -17,11 +18,12 @@ from torch.utils.data import IterableDataset
 from formats.shards import Manifest, ShardEntry, ShardError
 from training.clip_options import ClipOptions
 from training.draws import Epoch, Window, draw_shard, plan, shuffled
-from training.ranks import ranks
+from training.ranks import Ranks, ranks
+from training.sharing import is_mine
 from training.store import Shard, ShardStore, StoredClip
 from training.transforms import to_batch
 from training.videos import VideoReader, Where
-from training.workers import ahead, loader, share
+from training.workers import ahead, made_by, share
 
 _AHEAD = 64
 """Clips whose bytes the system is asked for before they are wanted."""
@@ -124,7 +126,7 @@ class TrainingClips(IterableDataset[Batch]):
         self._epoch, self._first_clip = Epoch(self._rng_seed, epoch), first
         # Planned here and not by every worker.
         if self.num_batches(epoch, first):
-            yield from loader(self, self._options.workers, self._store.remote)
+            yield from made_by(self, self._options.workers, self._store.remote)
 
     def __iter__(self) -> Iterator[Batch]:
         uses = self._uses()
@@ -217,7 +219,8 @@ class TrainingClips(IterableDataset[Batch]):
 class SpreadClips(IterableDataset[Batch]):
     """`count` centre-cropped clips of each video of a split, one video per item, in shard order.
 
-    Always RGB. Memory per process: the index of two shards, and the frames of one video's clips.
+    Of several ranks each gets videos of its own, see `sharing`. Always RGB. Memory per process: the
+    index of two shards, and the frames of one video's clips.
 
     Raises:
         ShardError, VideoError: as for `TrainingClips`.
@@ -229,16 +232,20 @@ class SpreadClips(IterableDataset[Batch]):
         self._chosen = chosen
         self._options = replace(options, cache_mib=0)
         self._count = count
+        self._mine = partial(is_mine, Ranks(), 1)
 
-    def videos(self) -> Iterator[Batch]:
-        """One batch of `count` clips per video."""
-        yield from loader(self, self._options.workers, self._store.remote)
+    def videos(self, together: int = 1) -> Iterator[Batch]:
+        """One batch of `count` clips per video of this rank, which takes so many videos at once."""
+        # Known here, and not by a worker.
+        self._mine = partial(is_mine, ranks(), together)
+        yield from made_by(self, self._options.workers, self._store.remote)
 
     def __iter__(self) -> Iterator[Batch]:
         first, step = share()
-        reader, number = VideoReader(self._options), itertools.count()
+        reader, number, own = VideoReader(self._options), itertools.count(), itertools.count()
         for _, shard in ahead(self.manifest.shards, self._open):
-            mine = [i for i in range(len(shard.index)) if next(number) % step == first]
+            of_rank = [i for i in range(len(shard.index)) if self._mine(next(number))]
+            mine = [i for i in of_rank if next(own) % step == first]
             for clip, _ in _announced([_Use(StoredClip(shard, i), 0) for i in mine]):
                 squares = reader.spread(clip, self._count)
                 label_id_B = tensor([clip.label_id] * len(squares))

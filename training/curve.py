@@ -12,7 +12,7 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _POINTS = 2000
-"""More than a picture this wide can show; a run of 600,000 steps is drawn as fast as a short one."""
+"""More than a picture this wide can show, so that a long run is drawn as fast as a short one."""
 _SPANS = 20
 """The running mean is over this part of a run."""
 

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from formats.settings import SettingsError
 from formats.terminal import Terminal
 from training.clip_options import ClipOptions
 from training.clips import Batch, SpreadClips
-from training.learner import forward
+from training.learner import DivergedError, forward
 from training.models.networks import VideoResNet
 from training.options import EvaluateOptions, Options
+from training.ranks import ranks
+from training.sharing import collected, everyones, in_order, told
 
 Floats = npt.NDArray[np.float32]
 SHRINKAGE = 16
@@ -62,30 +65,45 @@ class FullyConvolutional(nn.Module):
 
 
 def cut_for_test(clips: ClipOptions, how: EvaluateOptions) -> ClipOptions:
-    """How clips are cut for a test: as for training, or larger for a fully-convolutional one."""
+    """How clips are cut for a test: as for training, or larger for a fully-convolutional one.
+
+    Raises:
+        SettingsError: larger ones are asked for that are smaller.
+    """
     if not how.fully_convolutional:
         return clips
     side = how.full_crop
+    if side < clips.crop:
+        raise SettingsError(f"evaluate.full_crop={side} is below the clips.crop={clips.crop}")
     return replace(clips, crop=side, height=max(side, clips.height), width=max(side, clips.width))
 
 
 def predict(
     model: VideoResNet, videos: SpreadClips, options: Options, *, several: bool = False
 ) -> Predictions:
-    """The mean over a video's clips, and the places in them, of softmax or (`several`) sigmoid."""
+    """The mean over a video's clips, and the places in them, of softmax or (`several`) sigmoid.
+
+    The ranks share the videos, and all get what came out.
+
+    Raises:
+        DivergedError: it is not finite, so neither is what the network computes.
+    """
     model.eval()
     full = FullyConvolutional(model, options.clips.crop)
     looking = cast(VideoResNet, full) if options.evaluate.fully_convolutional else model
     activate: Callable[[Tensor], Tensor] = torch.sigmoid if several else _softmax
-    scores, clip_ids = [], []
+    scores, clip_ids, size = [], [], options.evaluate.batch_size
     with torch.inference_mode():
-        for group in _groups(videos, options.evaluate.batch_size, "evaluate"):
+        for group in _groups(videos, size, "evaluate"):
             frames = torch.cat([video.frames_BTHWC for video in group])
             logits = forward(looking, frames, options.model)
             by_video = activate(logits).reshape(len(group), -1, logits.shape[-1])
             scores.append(by_video.mean(1).cpu().numpy())
             clip_ids += [video.clip_ids[0] for video in group]
-    return Predictions(np.concatenate(scores), tuple(clip_ids))
+    scores_VC = told(collected(_rows(scores), size))
+    assert scores_VC is not None  # The first rank has told them.
+    refuse_overflow(scores_VC)
+    return Predictions(scores_VC, tuple(in_order(everyones(clip_ids), size)))
 
 
 def extract_features(
@@ -93,20 +111,46 @@ def extract_features(
 ) -> list[VideoFeatures]:
     """The pooled features that each network gives for the clips of a split; one pass over it.
 
-    Held in memory: videos x clips x features x 4 bytes per network.
+    The ranks share the videos, and the first one gets what came out, the others nothing.
+    Held in its memory: videos x clips x features x 4 bytes per network.
+
+    Raises:
+        DivergedError: some are not finite.
     """
     for model in models:
         model.eval()
     parts: list[list[Floats]] = [[] for _ in models]
     clip_ids: list[str] = []
+    size = options.evaluate.batch_size
     with torch.inference_mode():
-        for group in _groups(videos, options.evaluate.batch_size, "features"):
+        for group in _groups(videos, size, "features"):
             frames = torch.cat([video.frames_BTHWC for video in group])
             for model, part in zip(models, parts, strict=True):
                 features = forward(model, frames, options.model, features=True).cpu().numpy()
                 part.append(features.reshape(len(group), -1, features.shape[1]))
             clip_ids += [video.clip_ids[0] for video in group]
-    return [VideoFeatures(np.concatenate(part), tuple(clip_ids)) for part in parts]
+    every = tuple(in_order(everyones(clip_ids), size))
+    found = []
+    for part in parts:
+        features_VKD = collected(_rows(part), size)
+        if features_VKD is not None:
+            refuse_overflow(features_VKD)
+            found.append(VideoFeatures(features_VKD, every))
+    return found
+
+
+def refuse_overflow(computed: Floats) -> None:
+    """Refuse what a network whose weights overflow gives: it would pass for right.
+
+    Raises:
+        DivergedError: a number is not finite.
+    """
+    if not np.isfinite(computed).all():
+        raise DivergedError("the network gives numbers that are not finite: lower its train.lr")
+
+
+def _rows(parts: Sequence[Floats]) -> Floats:
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -115,8 +159,15 @@ def _softmax(logits: Tensor) -> Tensor:
 
 def _groups(videos: SpreadClips, size: int, what: str) -> Iterator[list[Batch]]:
     waiting = []
-    total = videos.manifest.clips
-    bar = tqdm(videos.videos(), desc=what, total=total, unit="video", disable=None, file=Terminal())
+    here = ranks()
+    bar = tqdm(
+        videos.videos(size),
+        desc=what,
+        total=-(-videos.manifest.clips // here.count),
+        unit="video",
+        disable=None if here.writes else True,
+        file=Terminal(),
+    )
     for video in bar:
         waiting.append(video)
         if len(waiting) == size:

@@ -123,12 +123,12 @@ def _tried(
     settings = {"lr": options.finetune.lr, "weight_decay": options.finetune.weight_decay}
     try:
         checkpoint = _train(target, start, options, out, lambda clip_id: clip_id not in held)
+        model = restored(checkpoint).to(use_device(options.finetune.threads))
+        how, clips = options.evaluate, cut_for_test(target.clips, options.evaluate)
+        videos = SpreadClips(target.split("train"), clips, how.clips, held.__contains__)
+        said = predict(model, videos, options, several=target.train.several)
     except DivergedError:
         return Choice(settings, 0.0, 0.0, diverged=True)
-    model = restored(checkpoint).to(use_device(options.finetune.threads))
-    how, clips = options.evaluate, cut_for_test(target.clips, options.evaluate)
-    videos = SpreadClips(target.split("train"), clips, how.clips, held.__contains__)
-    said = predict(model, videos, options, several=target.train.several)
     truth_VC = target.train.matrix(said.clip_ids)
     mean_ap = mean_average_precision(said.scores_VC, truth_VC)
     return Choice(settings, top1(said.scores_VC, truth_VC), mean_ap)

@@ -76,11 +76,9 @@ class StoredVideo:
         """
         place = {index: at for at, index in enumerate(sorted(set(indices)))}
         rows = np.empty((len(place), height, 3 * width), np.uint8)
-        scaler = _scaler(threading.get_ident(), (self.width, self.height, width, height))
 
         def take(index: int, frame: av.VideoFrame) -> None:
-            frame = scaler.reformat(frame, width, height, "rgb24", interpolation=SCALING, threads=1)
-            rows[place[index]] = _part(frame.planes[0], (0, 0, height, 3 * width))
+            rows[place[index]] = scaled(frame, height, width)
 
         self._decode(list(place), take)
         frames_THWC = rows.reshape(-1, height, width, 3)
@@ -184,6 +182,22 @@ class StoredVideo:
                 packet.pts = number
                 yield packet
         yield None
+
+
+def scaled(frame: av.VideoFrame, height: int, width: int) -> Bytes:
+    """RGB of a frame, [height, width * 3], until the next one is scaled."""
+    sizes = (frame.width, frame.height, width, height)
+    scaler = _scaler(threading.get_ident(), sizes)
+    frame = scaler.reformat(frame, width, height, "rgb24", interpolation=SCALING, threads=1)
+    return _part(frame.planes[0], (0, 0, height, 3 * width))
+
+
+def put_planes(
+    frame: av.VideoFrame, part: tuple[int, int, int, int], into_TN: Bytes, row: int
+) -> None:
+    """Write a part of a 4:2:0 frame to a row: Y, then U, then V."""
+    for plane, (piece, into_THW) in zip(frame.planes, _split_planes(into_TN, part), strict=True):
+        into_THW[row] = _part(plane, piece)
 
 
 class _InMemory:

@@ -6,6 +6,7 @@ VMZ share their names and differ in shapes only, other projects have names of th
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,6 +65,24 @@ def network_of(state: Mapping[str, Tensor]) -> ModelOptions:
     return replace(guess, midplanes=form)
 
 
+def refuse_unusual(state: Mapping[str, Any]) -> None:
+    """Refuse what is no plain tensor of finite numbers that the file really holds.
+
+    Raises:
+        LayoutError: it names the first such entry.
+    """
+    for name, value in state.items():
+        plain = isinstance(value, Tensor) and value.layout == torch.strided
+        if not plain or value.device.type != "cpu":
+            raise LayoutError(f"{name} is a {type(value).__name__}, not a plain tensor")
+        # One number can claim to be a million of them.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise LayoutError(f"{name} claims {value.numel()} numbers, more than the file holds")
+        real = value.is_floating_point() or name.endswith(_COUNTER)
+        if not real or not bool(torch.isfinite(value).all()):
+            raise LayoutError(f"{name} holds what is no finite number")
+
+
 def describe(network: ModelOptions) -> str:
     """A network as people call it, and whose weights are laid out like that."""
     name = {"r2plus1d": "R(2+1)D", "r3d": "R3D", "r2d": "R2D"}[network.kind]
@@ -89,9 +108,12 @@ def _guess(state: Mapping[str, Tensor]) -> ModelOptions:
     if not depths:
         kind = "bottlenecks" if deep else "plain blocks"
         raise LayoutError(f"its layers have {blocks} {kind}; known are depths {list(BLOCKS)}")
-    if last is not None:
-        return ModelOptions("r2plus1d", depths[0], last.shape[0])
-    return ModelOptions("r3d" if stem.shape[2] > 1 else "r2d", depths[0], stem.shape[0])
+    try:
+        if last is not None:
+            return ModelOptions("r2plus1d", depths[0], last.shape[0])
+        return ModelOptions("r3d" if stem.shape[2] > 1 else "r2d", depths[0], stem.shape[0])
+    except (ValueError, IndexError) as error:
+        raise LayoutError(f"its stem is none of a network of ours: {error}") from error
 
 
 def _misfits(network: ModelOptions, state: Mapping[str, Tensor]) -> list[str]:

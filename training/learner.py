@@ -17,7 +17,8 @@ from training.clips import Batch
 from training.layouts import build
 from training.models.networks import VideoResNet
 from training.options import ModelOptions, TrainOptions, lr_factors
-from training.ranks import local_rank, ranks, summed
+from training.ranks import from_first, local_rank, ranks, summed
+from training.restoring import restore_momenta, restore_network
 from training.schedule import learning_rate
 from training.transforms import normalise
 from training.yuv import YuvClips
@@ -145,12 +146,29 @@ class Learner:
         return outcome
 
     def restore(self, model: Mapping[str, Tensor], optimiser: Mapping[str, object]) -> None:
-        """Take up the weights and the optimiser of a checkpoint, whatever device wrote it."""
-        self.model.load_state_dict(model)
-        fused = self.optimiser.defaults["fused"]
-        self.optimiser.load_state_dict(dict(optimiser))
-        for group in self.optimiser.param_groups:
-            group["fused"] = fused
+        """Take up the weights and the momenta of a checkpoint, whatever device wrote it.
+
+        Raises:
+            ValueError: they are of another network.
+        """
+        restore_network(self.model, model)
+        restore_momenta(self.optimiser, optimiser)
+
+    def take_first_norms(self) -> None:
+        """Take over the first rank's batch-norm statistics, which are what a checkpoint holds."""
+        for buffer in self.model.buffers():
+            from_first(buffer)
+
+    def refuse_overflow(self, step: int) -> None:
+        """Refuse weights that are not finite, of whatever rank.
+
+        Raises:
+            DivergedError: some are not; on all ranks.
+        """
+        values = [v for v in self.model.state_dict().values() if v.is_floating_point()]
+        broken = torch.stack([~torch.isfinite(value).all() for value in values]).sum()
+        if float(summed(broken.float().reshape(1))):
+            raise DivergedError(f"weights are not finite after step {step}: lower train.lr")
 
     def _with_the_others(self, compiled: bool) -> nn.Module:
         network: nn.Module = self.model

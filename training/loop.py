@@ -13,7 +13,13 @@ from tqdm import tqdm
 
 from formats.settings import significant
 from formats.terminal import Terminal
-from training.checkpoint import CHECKPOINT, Checkpoint, load_checkpoint, save_checkpoint
+from training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
 from training.clips import Batch, TrainingClips
 from training.journal import Journal
 from training.learner import Learner, Outcome, TrainingError
@@ -96,9 +102,14 @@ class _Run:
         if path.exists():
             checkpoint = load_checkpoint(str(path))
             self._refuse_another(checkpoint)
+            if checkpoint.step > total_steps(self.how, ranks().count):
+                raise CheckpointError(f"{path}: stands at step {checkpoint.step}, behind its end")
             self.step, self.epoch = checkpoint.step, checkpoint.epoch
             self.clips_done = checkpoint.clips
-            self._learner.restore(checkpoint.model, checkpoint.optimiser)
+            try:
+                self._learner.restore(checkpoint.model, checkpoint.optimiser)
+            except ValueError as error:
+                raise CheckpointError(f"{path}: not a checkpoint of ours: {error}") from error
             torch.set_rng_state(checkpoint.rng_state)
         if not agree(self.step):
             raise TrainingError(
@@ -181,6 +192,9 @@ class _Run:
     def save(self) -> Checkpoint:
         """Log what is left and write the checkpoint; all ranks wait for it."""
         self.report(0)
+        # The checkpoint of before is worth more than one of these.
+        self._learner.refuse_overflow(self.step)
+        self._learner.take_first_norms()
         checkpoint = Checkpoint(
             options=self._options,
             labels=self._clips.manifest.labels,

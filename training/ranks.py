@@ -59,6 +59,12 @@ def summed(values: Tensor) -> Tensor:
     return values
 
 
+def from_first(values: Tensor) -> None:
+    """Put the first rank's values in the place of every rank's own."""
+    if distributed.is_initialized():
+        distributed.broadcast(values, 0)
+
+
 def agree(value: int) -> bool:
     """Whether every rank has this value."""
     if not distributed.is_initialized():

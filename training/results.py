@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from formats.settings import significant
 from formats.storage import write_text
 from training.evaluate import Predictions
 from training.linear import Choice
-from training.options import Options
 from training.scores import Bools, Difference, Scores, Share, difference, score
 from training.truth import Truth
 
 FORMAT = 1
-METHODS = {"linear": "fc-only", "finetune": "full-ft", "evaluate": "evaluated"}
+METHODS = {
+    "linear": "fc-only",
+    "finetune": "full-ft",
+    "evaluate": "evaluated",
+    "action": "actions",
+}
 PRE_TRAINED, RANDOM, CHECKPOINT = "pre-trained", "random", "checkpoint"
-PROTOCOL = ("model", "clips", "evaluate")
 GUESSES = 5
 """First guesses of every video that are kept."""
 
@@ -78,7 +80,7 @@ class Where:
 
 
 def judge(
-    where: Where, truth: Truth, said: Mapping[str, Said], options: Options
+    where: Where, truth: Truth, said: Mapping[str, Said], protocol: Mapping[str, Any]
 ) -> tuple[Measured, list[dict[str, object]]]:
     """The measures of every network, and a row per video with what each guessed."""
     clip_ids = next(iter(said.values())).predictions.clip_ids
@@ -90,7 +92,7 @@ def judge(
     measured = Measured(
         **vars(where),
         several=truth.several,
-        protocol={part: significant(getattr(options, part)) for part in PROTOCOL},
+        protocol=protocol,
         networks={
             name: Network(s.weights, score(scores[name], truth_VC, truth.labels), s.choices)
             for name, s in said.items()

@@ -1,8 +1,8 @@
 """What a split's shards hold: the facts of every clip, and where its video lies.
 
-The headers of a tar are read, not its videos, and no member but a clip's `.mp4` and `.json` is
-looked at: WebDataset's own reader would run code that a tar holds, start the programs that a URL
-names, and take damage for the end of a shard.
+The headers of a tar are read, not its videos, and no member but a clip's `.mp4` (or `.jpg`) and
+`.json` is looked at: WebDataset's own reader would run code that a tar holds, start the programs
+that a URL names, and take damage for the end of a shard.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formats.shards import (
+    CONTENTS,
     Manifest,
     ShardEntry,
     ShardError,
@@ -29,11 +30,13 @@ from formats.shards import (
 )
 from training.draws import ClipFacts, key_of
 
+_IMAGE = ".jpg"
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_FACTS_BYTES = 1 << 20
 
 Index = npt.NDArray[np.void]
-"""One record per clip of a shard: clip_id, key, offset, size, label_id, units (of its repeats)."""
+"""One record per clip of a shard: clip_id, key, offset, size, whether it is an image, label_id,
+units (of its repeats)."""
 
 
 class Member(NamedTuple):
@@ -105,6 +108,7 @@ def index_shard(file: int, path: str, entry: ShardEntry, num_labels: int) -> Ind
             key_of(clip.clip_id),
             video.offset,
             video.size,
+            video.name.endswith(_IMAGE),
             clip.label_id,
             repeat_units({"repeats": clip.repeats}, path),
         )
@@ -112,8 +116,8 @@ def index_shard(file: int, path: str, entry: ShardEntry, num_labels: int) -> Ind
     ]
     refuse_miscounted(path, entry, len(rows), sum(row[-1] for row in rows))
     longest = max((len(row[0]) for row in rows), default=1)
-    names = ("key", "offset", "size", "label_id", "units")
-    kinds = ("<u8", "<i8", "<i8", "<i8", "<i8")
+    names = ("key", "offset", "size", "image", "label_id", "units")
+    kinds = ("<u8", "<i8", "<i8", "?", "<i8", "<i8")
     return np.array(rows, [("clip_id", f"S{longest}"), *zip(names, kinds, strict=True)])
 
 
@@ -126,7 +130,7 @@ def scan_shard(file: int, path: str, num_labels: int) -> Iterator[tuple[ClipFact
     waiting: dict[str, Member] = {}
     for member in members(file, path):
         clip_id, _, suffix = member.name.partition(".")
-        if suffix == "mp4":
+        if f".{suffix}" in CONTENTS:
             waiting[clip_id] = member
         elif suffix == "json":
             if clip_id not in waiting:
@@ -153,8 +157,8 @@ def members(file: int, path: str) -> Iterator[Member]:
         if not any(block):
             return
         try:
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except tarfile.TarError as error:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        except (tarfile.TarError, UnicodeDecodeError) as error:
             raise ShardError(f"{path}: cannot be read: {error}") from error
         if info.size < 0:
             raise ShardError(f"{path}: cannot be read: {info.name} has {info.size} bytes")

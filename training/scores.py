@@ -54,7 +54,8 @@ class Scores:
     """Mean, over the labels with a video, of the average precision of each (mAP)."""
     per_label: tuple[LabelScore, ...]
     confusion: tuple[tuple[int, int, int], ...]
-    """(label_id, label_id that was guessed, videos), right ones too."""
+    """(label_id, label_id that was guessed, videos), right ones too. A video of several labels
+    whose first guess is one of them counts for that one alone, else for each of them."""
 
 
 def score(scores_VC: Floats, truth_VC: Bools, labels: Sequence[str]) -> Scores:
@@ -217,7 +218,10 @@ def _interval(value: float, draws: Doubles, *, least: float = 0.0) -> Share:
 
 
 def _confusion(truth_VC: Bools, guess_V: Ints) -> tuple[tuple[int, int, int], ...]:
-    videos, label_ids = np.nonzero(truth_VC)
+    right_V = truth_VC[np.arange(len(guess_V)), guess_V]
+    counted_VC = truth_VC.copy()
+    counted_VC[right_V] = np.eye(truth_VC.shape[1], dtype=np.bool_)[guess_V[right_V]]
+    videos, label_ids = np.nonzero(counted_VC)
     pairs, counts = np.unique(np.stack([label_ids, guess_V[videos]], 1), axis=0, return_counts=True)
     return tuple((int(i), int(j), int(n)) for (i, j), n in zip(pairs, counts, strict=True))
 

@@ -31,6 +31,8 @@ from formats.storage import publish
 from training.clip_options import ClipOptions
 from training.samples import Index, index_shard, open_manifest, open_split
 
+INDEX = 2
+"""Of what a scratch folder keeps of a shard; another version has other records."""
 _CALL_S = 120.0
 """Of one call to an object store."""
 
@@ -43,6 +45,8 @@ class StoredClip:
         self.clip_id: str = record["clip_id"].decode()
         self.label_id = int(record["label_id"])
         self.size = int(record["size"])
+        self.image = bool(record["image"])
+        """Whether it is a picture and no video."""
         self.path = shard.path
         self._offset = int(record["offset"])
         # Keeps the shard open.
@@ -130,7 +134,7 @@ class ShardStore:
             shard = Shard(self.folder, entry.path, file, np.empty(0, np.void))
             facts = os.fstat(file)
             found = (entry.sha256, facts.st_size, facts.st_mtime_ns, facts.st_ino, facts.st_dev)
-            name = digest_of(path, *found, self._options.verify, self.manifest.dataset_id)
+            name = digest_of(INDEX, path, *found, self._options.verify, self.manifest.dataset_id)
             record = self._scratch / f"{name}.npy"
             with _locked(record):
                 if not record.exists():

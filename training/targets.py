@@ -1,6 +1,8 @@
 """Labelled benchmarks on which transfer is measured, as the stage `targets` leaves them."""
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +58,20 @@ def _open(folder: str, options: Options, scratch: str) -> Target:
     tests = {split: read_truth(f"{folder}/{split}", clips) for split in options.evaluate.splits}
     refuse_other_labels([train, *tests.values()], folder)
     return Target(_name(folder), folder, clips, train, tests)
+
+
+def lone_split(folder: str, truth: Truth, clips: ClipOptions) -> tuple[Target, tuple[str, Truth]]:
+    """A split that is tested on and not learned from, named for the folder that it lies in."""
+    parts = [part for part in folder.rstrip("/").split("/") if part]
+    name = parts[-2] if len(parts) > 1 else "target"
+    return Target(name, folder, clips, truth, {}), (parts[-1], truth)
+
+
+@contextmanager
+def own_scratch() -> Iterator[str]:
+    """A folder for what is known of shards, gone after the block."""
+    with tempfile.TemporaryDirectory(".tmp", "tagreel-") as folder:
+        yield folder
 
 
 def with_scratch(clips: ClipOptions, scratch: str) -> ClipOptions:

@@ -1,8 +1,6 @@
 """What finetune, linear and evaluate do: transfer to labelled targets, measured (paper 4)."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,21 +16,10 @@ from training.linear import fit_linear
 from training.models.networks import VideoResNet
 from training.options import Options
 from training.ranks import ranks
-from training.results import (
-    CHECKPOINT,
-    PRE_TRAINED,
-    RANDOM,
-    Measured,
-    Said,
-    Where,
-    forget,
-    judge,
-    sentence,
-    write_measured,
-    write_summary,
-)
-from training.targets import Target, open_targets, with_scratch
-from training.transfer_pages import write_overview, write_page
+from training.reporting import Results
+from training.results import CHECKPOINT, PRE_TRAINED, RANDOM, Said
+from training.sharing import told
+from training.targets import Target, lone_split, open_targets, own_scratch, with_scratch
 from training.truth import TargetError, Truth, read_truth
 
 FEATURES = "features"
@@ -55,10 +42,17 @@ def linear(folders: Sequence[str], source: Checkpoint, out: str, options: Option
         _Network(name, model.to(device), model_digest(model.state_dict()))
         for name, model in ((PRE_TRAINED, restored(source)), (RANDOM, random))
     ]
-    with _scratch() as scratch:
-        results = _Results(out, "linear", options)
-        for target in open_targets(folders, options, scratch):
-            _linear(target, networks, results)
+    with own_scratch() as scratch:
+        results = Results(out, "linear", options)
+        place = _Place(out, options, networks)
+        targets = open_targets(folders, options, scratch)
+        for target in targets:
+            place.prepare(target, ("train", target.train), options.evaluate.linear_clips)
+            for test in target.tests.items():
+                place.prepare(target, test, options.evaluate.clips)
+        # The others have nothing left to do, and need not wait.
+        for target in targets if ranks().writes else []:
+            _linear(target, place, results)
         return results.finish()
 
 
@@ -75,8 +69,8 @@ def finetune(folders: Sequence[str], source: Checkpoint, out: str, options: Opti
     starts = {PRE_TRAINED: Start(model_digest(source.model), source.model)}
     if options.finetune.scratch:
         starts[RANDOM] = Start("", {})
-    with _scratch() as scratch:
-        results = _Results(out, "finetune", options)
+    with own_scratch() as scratch:
+        results = Results(out, "finetune", options)
         for target in open_targets(folders, options, scratch):
             _finetune(target, starts, results)
         return results.finish()
@@ -89,21 +83,19 @@ def evaluate(folder: str, checkpoint: Checkpoint, options: Options, out: str = "
         ShardError: the split is not finished, or a shard is not what its manifest says.
         TargetError: the split has other labels.
     """
-    with _scratch() as scratch:
+    with own_scratch() as scratch:
         clips = with_scratch(options.clips, scratch)
         truth = read_truth(folder, clips)
         # Weights of others name no labels: then their number must do.
         known = checkpoint.labels or truth.labels
         if truth.labels != known or len(known) != checkpoint.model["fc.bias"].numel():
             raise TargetError(f"{folder} has other labels than the checkpoint was trained on")
-        parts = [part for part in folder.rstrip("/").split("/") if part]
-        target = Target(parts[-2] if len(parts) > 1 else "target", folder, clips, truth, {})
         model = restored(checkpoint).to(use_device(options.train.threads))
         videos = SpreadClips(folder, cut_for_test(clips, options.evaluate), options.evaluate.clips)
         said = predict(model, videos, options, several=truth.several)
-        results = _Results(out, "evaluate", options)
+        results = Results(out, "evaluate", options)
         weights = Said(model_digest(checkpoint.model), said)
-        results.add(target, (parts[-1], truth), {CHECKPOINT: weights})
+        results.add(*lone_split(folder, truth, clips), {CHECKPOINT: weights})
         return results.finish()
 
 
@@ -114,54 +106,19 @@ class _Network:
     digest: str
 
 
-class _Results:
-    """What is measured by one command, written as it comes; by the first rank only."""
-
-    def __init__(self, out: str, verb: str, options: Options):
-        self.out = out
-        self.options = options
-        self._verb = verb
-        self._measured: list[Measured] = []
-        self._writes = bool(out) and ranks().writes
-        if self._writes:
-            forget(out, verb)
-
-    def add(self, target: Target, test: tuple[str, Truth], said: Mapping[str, Said]) -> None:
-        """Judge what networks said of one split."""
-        split, truth = test
-        learned = {"train": target.train.dataset_id} if target.tests else {}
-        datasets = {**learned, split: truth.dataset_id}
-        where = Where(self._verb, target.name, split, datasets)
-        measured, rows = judge(where, truth, said, self.options)
-        self._measured.append(measured)
-        if self._writes:
-            write_measured(self.out, measured, rows)
-            write_page(self.out, measured)
-
-    def finish(self) -> str:
-        """Write the summary; return it as text, a line per target and split."""
-        if self._writes:
-            write_summary(self.out, self._verb, self._measured)
-            write_overview(self.out, self._verb, self._measured)
-        return "\n".join(sentence(measured) for measured in self._measured)
-
-
-def _linear(target: Target, networks: Sequence[_Network], results: _Results) -> None:
+def _linear(target: Target, place: "_Place", results: Results) -> None:
     options, how = results.options, results.options.evaluate
-    device = next(networks[0].model.parameters()).device
-    place = _Place(results.out, options, device)
-    trains = place.features(target, ("train", target.train), networks, how.linear_clips)
     fitted = [
-        fit_linear(train, target.train, how, device, rng_seed=options.train.rng_seed)
-        for train in trains
+        fit_linear(train, target.train, how, place.device, rng_seed=options.train.rng_seed)
+        for train in place.features(target.train, how.linear_clips)
     ]
     for split, truth in target.tests.items():
-        tests = place.features(target, (split, truth), networks, how.clips)
+        tests = place.features(truth, how.clips)
         said = {
             network.name: Said(
                 network.digest, Predictions(one.predict(test), test.clip_ids), one.choices
             )
-            for network, one, test in zip(networks, fitted, tests, strict=True)
+            for network, one, test in zip(place.networks, fitted, tests, strict=True)
         }
         results.add(target, (split, truth), said)
 
@@ -172,34 +129,53 @@ class _Place:
 
     out: str
     options: Options
-    device: torch.device
+    networks: Sequence[_Network]
 
-    def features(
-        self,
-        target: Target,
-        test: tuple[str, Truth],
-        networks: Sequence[_Network],
-        clips: int,
-    ) -> list[VideoFeatures]:
-        """Those of every network; one pass over the videos for all that are not kept yet."""
-        (split, truth), folder = test, str(Path(self.out) / FEATURES)
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.networks[0].model.parameters()).device
+
+    def prepare(self, target: Target, test: tuple[str, Truth], clips: int) -> None:
+        """Compute the features that are not kept yet; one pass over a split for all of them."""
+        (split, truth), keys = test, self._keys(test[1], clips)
+        kept = self._kept(keys, truth) if ranks().writes else []
+        # As the first rank finds them: all must compute the same.
+        missing = told([i for i, features in enumerate(kept) if features is None])
+        if not missing:
+            return
+        videos = SpreadClips(target.split(split), target.clips, clips)
+        models = [self.networks[i].model for i in missing]
+        found = extract_features(models, videos, self.options)
+        if ranks().writes:
+            for i, features in zip(missing, found, strict=True):
+                save_features(self._folder, keys[i], features)
+
+    def features(self, truth: Truth, clips: int) -> list[VideoFeatures]:
+        """Those of every network, as they are kept.
+
+        Raises:
+            TargetError: somebody took them away since.
+        """
+        kept = self._kept(self._keys(truth, clips), truth)
+        found = [features for features in kept if features is not None]
+        if len(found) < len(kept):
+            raise TargetError(f"{self._folder}: features that were there are gone: try again")
+        return found
+
+    @property
+    def _folder(self) -> str:
+        return str(Path(self.out) / FEATURES)
+
+    def _kept(self, keys: Sequence[str], truth: Truth) -> list[VideoFeatures | None]:
+        return [load_features(self._folder, key, truth) for key in keys]
+
+    def _keys(self, truth: Truth, clips: int) -> list[str]:
         half = in_half_precision(self.options.model, self.device)
-        keys = [cache_key(n.digest, truth, self.options, clips, half=half) for n in networks]
-        found = [load_features(folder, key, truth) for key in keys]
-        missing = [i for i, features in enumerate(found) if features is None]
-        if missing:
-            videos = SpreadClips(target.split(split), target.clips, clips)
-            models = [networks[i].model for i in missing]
-            for i, features in zip(
-                missing, extract_features(models, videos, self.options), strict=True
-            ):
-                found[i] = features
-                if ranks().writes:
-                    save_features(folder, keys[i], features)
-        return [features for features in found if features is not None]
+        return [cache_key(n.digest, truth, self.options, clips, half=half) for n in self.networks]
 
 
-def _finetune(target: Target, starts: Mapping[str, Start], results: _Results) -> None:
+def _finetune(target: Target, starts: Mapping[str, Start], results: Results) -> None:
     options = results.options
     said: dict[str, dict[str, Said]] = {split: {} for split in target.tests}
     for name, start in starts.items():
@@ -219,9 +195,3 @@ def _finetune(target: Target, starts: Mapping[str, Start], results: _Results) ->
 
 def _without_factors(options: Options) -> Options:
     return replace(options, finetune=replace(options.finetune, layer_lr=()))
-
-
-@contextmanager
-def _scratch() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(".tmp", "tagreel-") as folder:
-        yield folder

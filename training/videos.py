@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from training.clip_options import ClipOptions
 from training.frames import Frames, StoredVideo, VideoError
+from training.images import StoredImage
 from training.store import StoredClip
 from training.transforms import (
     Cut,
@@ -33,7 +34,7 @@ class _Opened(NamedTuple):
     """Frames from one that is looked at to the next; below 1 some are taken twice."""
     size: tuple[int, int]
     """(height, width) that they are scaled to."""
-    video: StoredVideo | None
+    video: StoredVideo | StoredImage | None
 
 
 class Where(NamedTuple):
@@ -106,7 +107,8 @@ class VideoReader:
     def _open(self, clip: StoredClip) -> _Opened:
         if clip.clip_id in self._kept:
             return self._kept[clip.clip_id]
-        video, options = StoredVideo(clip), self._options
+        options = self._options
+        video = StoredImage(clip) if clip.image else StoredVideo(clip)
         size = scaled_size(video.height, video.width, options)
         pace = video.fps / options.fps if options.fps else float(options.stride)
         opened = _Opened(

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from formats.storage import sha256_file
-from training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from training.layouts import LayoutError, describe, network_of
+from training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, refuse_compressed
+from training.layouts import LayoutError, describe, network_of, refuse_unusual
 from training.models.networks import VideoResNet
 from training.options import ModelOptions, Options
 
@@ -22,6 +22,7 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 # What `torch.load` raises on damaged bytes and on what could run code.
 _UNREADABLE = (
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
@@ -156,10 +157,8 @@ def refuse_misfit(weights: Weights, options: ModelOptions) -> None:
 
 
 def _of_checkpoint(path: str, checkpoint: Checkpoint) -> Weights:
-    state, said = _plain(checkpoint.model), checkpoint.options.model
-    network = replace(network_of(state), eps=said.eps)
-    if describe(network) != describe(said):
-        raise LayoutError(f"it holds {describe(network)}, but says {describe(said)}")
+    state = checkpoint.model
+    network = replace(network_of(state), eps=checkpoint.options.model.eps)
     found = f"a checkpoint of ours: {describe(network)}"
     return Weights(
         network,
@@ -172,6 +171,7 @@ def _of_checkpoint(path: str, checkpoint: Checkpoint) -> Weights:
 
 def _read(path: str) -> Any:
     try:
+        refuse_compressed(path)
         # A training script's own options, as VMZ and torchvision save them beside the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -209,13 +209,7 @@ def _plain(state: Mapping[str, Any]) -> dict[str, Tensor]:
         if state and all(str(name).startswith(prefix) for name in state):
             state = {str(name).removeprefix(prefix): value for name, value in state.items()}
     state = {str(name): value for name, value in state.items()}
-    for name, value in state.items():
-        plain = isinstance(value, Tensor) and value.layout == torch.strided
-        if not plain or value.device.type != "cpu":
-            raise LayoutError(f"{name} is a {type(value).__name__}, not a plain tensor")
-        real = value.is_floating_point() or name.endswith(_COUNTER)
-        if not real or not bool(torch.isfinite(value).all()):
-            raise LayoutError(f"{name} holds what is no finite number")
+    refuse_unusual(state)
     counters = {
         name.replace("running_var", _COUNTER): torch.tensor(0)
         for name in state

@@ -3,11 +3,15 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, cuda
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from formats.shards import ShardError
+from training.frames import VideoError
 
 Item = TypeVar("Item")
 Opened = TypeVar("Opened")
@@ -30,17 +34,56 @@ def ahead(items: Sequence[Item], open_: Callable[[Item], Opened]) -> Iterator[tu
             yield item, opened
 
 
-def loader(dataset: IterableDataset[Item], workers: int, remote: bool) -> DataLoader[Item]:
-    """What a dataset yields, made by worker processes; `remote` if they ask an object store."""
+class WorkerError(Exception):
+    """A process that decodes is gone."""
+
+
+def made_by(dataset: IterableDataset[Item], workers: int, remote: bool) -> Iterator[Item]:
+    """What a dataset yields, made by worker processes; `remote` if they ask an object store.
+
+    Raises:
+        ShardError, VideoError: a worker met one, after all that comes before; as it was raised.
+        WorkerError: a worker was killed, as where memory ends.
+    """
     # Batches are made by the dataset: only so can they be the same for any number of workers.
-    return DataLoader(
-        dataset,
+    loader = DataLoader(
+        _Telling(dataset),
         batch_size=None,
         num_workers=workers,
         pin_memory=cuda.is_available(),
         # The clients of object stores have threads, which a fork would leave behind.
         multiprocessing_context="forkserver" if remote and workers else None,
     )
+    try:
+        for item in loader:
+            if isinstance(item, _Trouble):
+                raise item.error
+            yield item
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        told = str(error).splitlines()[0]
+        raise WorkerError(f"{told}; where memory ended, fewer clips.workers need less") from error
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """What a worker could not make; raised by itself, it would come back as a page of text."""
+
+    error: ShardError | VideoError
+
+
+class _Telling(IterableDataset[Item | _Trouble]):
+    def __init__(self, dataset: IterableDataset[Item]):
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[Item | _Trouble]:
+        try:
+            yield from self._dataset
+        except (ShardError, VideoError) as error:
+            if get_worker_info() is None:
+                raise
+            yield _Trouble(error)
 
 
 def empty_bytes(count: int) -> Tensor:

@@ -46,7 +46,9 @@ class TargetEntry:
     """The piece's first second; None = the whole video."""
     end_s: float | None = None
     tasks: tuple[tuple[str, str], ...] = ()
-    """(task, label) for a set with several questions, such as verb and noun; sorted."""
+    """(task, label) for a set with several questions, such as verb and noun; sorted.
+
+    A task stands there once for each of a video's labels, with no name for that of `label`."""
 
 
 class BenchmarkError(JobError):

@@ -33,8 +33,12 @@ def count_covered(folder: str) -> dict[str, tuple[int, dict[str, int]]]:
 
 def _distinct_labels(folder: str, target: str) -> set[str]:
     labels: set[str] = set()
-    for batch in read_columns(folder, f"target_videos/{target}.parquet", TargetVideoRow, ["label"]):
+    path, columns = f"target_videos/{target}.parquet", ["label", "tasks"]
+    for batch in read_columns(folder, path, TargetVideoRow, columns):
         labels.update(filter(None, pc.unique(batch.column("label")).to_pylist()))
+        tasks = pc.unique(pc.list_flatten(batch.column("tasks"))).to_pylist()
+        # The labels of videos that carry several.
+        labels.update(task[1:] for task in tasks if task.startswith("="))
     return labels
 
 

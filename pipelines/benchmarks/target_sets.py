@@ -104,13 +104,15 @@ class SetFolder:
         write_text(str(folder / ".key"), key)
 
     def finished(self, key: str) -> TargetSet | None:
-        """The set, if it was made from the same and is whole; else None."""
+        """The set, if it was made from the same; else None."""
         if self._key() != key or not Path(self.path, _MANIFEST).exists():
             return None
-        found = read_set(self.path)
-        files = (Path(self.path, piece.path) for piece in found.pieces)
-        sizes = [file.stat().st_size if file.is_file() else -1 for file in files]
-        return found if sizes == [piece.bytes for piece in found.pieces] else None
+        return read_set(self.path)
+
+    def is_whole(self, piece: Piece) -> bool:
+        """Whether the file of a piece is there and as long as it was."""
+        file = Path(self.path, piece.path)
+        return file.is_file() and file.stat().st_size == piece.bytes
 
     def commit(self, target_set: TargetSet) -> None:
         """From now on the set exists."""

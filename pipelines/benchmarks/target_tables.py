@@ -2,6 +2,8 @@
 
 A table has the columns video_id and uri, and may have label, subset (train, val ...), start_s and
 end_s (a piece of the video), and `label_TASK` for sets with several questions (label_verb ...).
+Where videos carry several labels at once, the column is `labels` (or `labels_TASK`) and they stand
+in it between semicolons, as actions do in Charades' own tables: `running;laughing`.
 """
 
 import csv
@@ -9,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 from pipelines.benchmarks.target_benchmarks import TargetEntry as TargetEntry
@@ -17,7 +20,8 @@ from pipelines.benchmarks.target_specs import files_of, read_spec
 from pipelines.run import JobError
 
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
-_TASK = "label_"
+_LABEL = re.compile(r"label(?P<several>s?)(?:_(?P<task>.*))?")
+_BETWEEN = ";"
 
 
 def target_name(table: str) -> str:
@@ -92,11 +96,29 @@ def _entry(table: str, row: Mapping[str, str | None]) -> TargetEntry:
             f"{table}: {given.get('video_id')!r}: start_s and end_s must both be given, the first "
             "before the second"
         )
-    tasks = ((n.removeprefix(_TASK), v) for n, v in given.items() if n.startswith(_TASK))
-    video_id, uri, label, subset = (
-        given.get(name, "") for name in ("video_id", "uri", "label", "subset")
-    )
-    return TargetEntry(video_id, uri, label, subset, start, end, tuple(sorted(tasks)))
+    label, tasks = _labels(table, given)
+    video_id, uri, subset = (given.get(name, "") for name in ("video_id", "uri", "subset"))
+    return TargetEntry(video_id, uri, label, subset, start, end, tasks)
+
+
+def _labels(table: str, given: Mapping[str, str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The label of a video, and (task, label) of each of its others; those of no task have ""."""
+    found: dict[str, str] = {}
+    tasks = list[tuple[str, str]]()
+    for name, value in given.items():
+        match = _LABEL.fullmatch(name)
+        if match is None:
+            continue
+        task = match["task"] or ""
+        if task in found:
+            raise JobError(f"{table}: the columns {found[task]} and {name} say the same, drop one")
+        found[task] = name
+        parts = (part.strip() for part in value.split(_BETWEEN)) if match["several"] else [value]
+        tasks += [(task, label) for label in dict.fromkeys(parts) if label]
+    unnamed = [label for task, label in tasks if not task]
+    if found.get("") == "label":
+        tasks = [pair for pair in tasks if pair[0]]
+    return next(iter(unnamed), ""), tuple(sorted(tasks, key=itemgetter(0)))
 
 
 def _second(table: str, row: Mapping[str, str], name: str) -> float | None:

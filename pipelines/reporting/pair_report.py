@@ -14,13 +14,14 @@ from pipelines.reporting.pairs import (
     show_pair,
     worst_pairs,
 )
+from pipelines.reporting.repost_report import repost_fields
 from pipelines.reporting.summary import Summary
 
 _HEIGHT = 144
 
 
 def pair_fields(folder: str, summary: Summary, most: int) -> dict[str, str]:
-    """The fields of the page's section on duplicates, with so many pairs at most.
+    """The fields of the page's section on duplicates, with so many pairs of each kind at most.
 
     Raises:
         JobError: what the audit measured is damaged.
@@ -32,6 +33,7 @@ def pair_fields(folder: str, summary: Summary, most: int) -> dict[str, str]:
         "duplicates_note": _note(summary, len(pairs)),
         "duplicates_audit": _audit(Path(folder)),
         "duplicates": f'<div class="pairs">{figures}</div>' if pairs else "",
+        **repost_fields(folder, summary, most=most, height=_HEIGHT),
     }
 
 

@@ -4,18 +4,17 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from formats.snapshots import Snapshot, take_snapshot
-from formats.tables import DuplicateRow, MatchRow, read_rows
-from formats.video import DecodeError, VideoOptions
+from formats.snapshots import Snapshot
+from formats.tables import DuplicateRow, read_rows
+from formats.video import VideoOptions
 from pipelines.benchmarks.target_files import TargetFile, find_target_files
 from pipelines.reporting.markup import foreign, text
-from pipelines.reporting.stills import StoredBytes, extracted, find_stored, in_threads
-from pipelines.reporting.summary import dataset_options, read_columns, table_files
-from pipelines.reporting.views import draw_frame, say_view, source_view, target_view
+from pipelines.reporting.stills import in_threads
+from pipelines.reporting.stored_frames import Side, StoredFrames, frame_at, say_uri, show_sides
+from pipelines.reporting.summary import dataset_options, table_files
+from pipelines.reporting.views import draw_frame, say_view, target_view
 from pipelines.units import video_options
 
 FRAMES = "frames"
@@ -28,18 +27,23 @@ EXACT = {
 """Tiers that need no look at a frame."""
 _NOT_THERE = "the target video's file is not there any more"
 _NOT_KNOWN = "the target video is no file of its table's folder"
-_NOT_STORED = "the video is not stored"
 
 
-@dataclass(frozen=True)
-class Side:
-    """One frame of a pair."""
+class Evidence(Protocol):
+    """What rows of duplicates and of re-posts have in common."""
 
-    uri: str
-    picture: str | None
-    """Inline SVG; None if there is no frame to show."""
-    missing: str = ""
-    """Why there is none."""
+    @property
+    def tier(self) -> str: ...
+    @property
+    def matched_frames(self) -> int: ...
+    @property
+    def min_distance(self) -> int: ...
+    @property
+    def offset_s(self) -> float: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def variant(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,8 @@ class Pair:
 class _Files:
     """Where the frames of some pairs are to be found."""
 
-    folder: str
-    stored: dict[str, StoredBytes]
-    uris: dict[str, str]
+    stored: StoredFrames
     targets: dict[tuple[str, str], TargetFile]
-    source_options: VideoOptions
     target_options: VideoOptions
 
 
@@ -71,7 +72,9 @@ def read_evidence(folder: str) -> Iterator[DuplicateRow]:
 
 def worst_pairs(rows: Iterable[DuplicateRow], most: int) -> list[DuplicateRow]:
     """The least certain first: the largest distance, then the fewest frames; exact copies last."""
-    return heapq.nsmallest(most, rows, key=_doubt)
+    return heapq.nsmallest(
+        most, rows, key=lambda row: (*doubt(row), row.row_key, row.target, row.target_video_id)
+    )
 
 
 def draw_pairs(folder: str, rows: Sequence[DuplicateRow], *, height: int) -> list[Pair]:
@@ -84,30 +87,31 @@ def draw_pairs(folder: str, rows: Sequence[DuplicateRow], *, height: int) -> lis
     """
     options = dataset_options(folder)
     source_options = video_options(options.fetch)
-    keys = {row.row_key for row in rows}
     wanted = {(row.target, row.target_video_id) for row in rows}
     files = _Files(
-        folder,
-        find_stored(folder, keys),
-        _find_uris(folder, keys),
+        StoredFrames.find(folder, {row.row_key for row in rows}, source_options),
         find_target_files(Path(folder), wanted, options.fetch),
-        source_options,
         replace(source_options, hash_fps=options.targets.hash_fps),
     )
     return in_threads(lambda row: _draw(row, files, height), rows)
 
 
 def show_pair(pair: Pair) -> str:
-    """Both frames beside each other, as HTML; whatever strangers wrote in it is text."""
-    return f'<div class="sides">{_show(pair.source)}{_show(pair.target)}</div>'
+    """Both frames beside each other, as HTML."""
+    return show_sides(pair.source, pair.target)
 
 
 def say_evidence(row: DuplicateRow) -> str:
     """What gave the video away, as HTML text."""
+    return say_likeness(row, in_passing=row.in_passing)
+
+
+def say_likeness(row: Evidence, *, in_passing: bool = False) -> str:
+    """How like the two videos are, as HTML text."""
     if row.tier != FRAMES:
         return f"<b>{text(EXACT.get(row.tier, row.tier))}</b>"
     frames = f"{row.matched_frames:,} frame{'s' * (row.matched_frames != 1)} alike"
-    frames += " in passing" * row.in_passing
+    frames += " in passing" * in_passing
     views = f"{text(say_view(row.version), 40)} / {text(say_view(row.variant), 40)}"
     return f"<b>{row.min_distance} bits</b> · {views} · {frames} · offset {row.offset_s:+.1f} s"
 
@@ -115,33 +119,23 @@ def say_evidence(row: DuplicateRow) -> str:
 def say_source(pair: Pair) -> str:
     """Which frame of which source video it is, as HTML."""
     row = pair.row
-    return f"{foreign(row.video_id, 60)} at {row.source_second:.1f} s<br>{_uri(pair.source)}"
+    return f"{foreign(row.video_id, 60)} at {row.source_second:.1f} s<br>{say_uri(pair.source)}"
 
 
 def say_target(pair: Pair) -> str:
     """Which frame of which target video it is, as HTML."""
     row = pair.row
     name = f"{foreign(row.target, 40)}: {foreign(row.target_video_id, 60)}"
-    return f"{name} at {row.target_second:.1f} s<br>{_uri(pair.target)}"
+    return f"{name} at {row.target_second:.1f} s<br>{say_uri(pair.target)}"
 
 
-def _doubt(row: DuplicateRow) -> tuple[bool, int, int, str, str, str]:
-    exact = row.tier != FRAMES
-    names = row.row_key, row.target, row.target_video_id
-    return exact, -row.min_distance, row.matched_frames, *names
+def doubt(row: Evidence) -> tuple[bool, int, int]:
+    """What sorts the least certain first: few frames that are far off; exact copies come last."""
+    return row.tier != FRAMES, -row.min_distance, row.matched_frames
 
 
 def _draw(row: DuplicateRow, files: _Files, height: int) -> Pair:
-    source = Side(files.uris.get(row.row_key, ""), None, _NOT_STORED)
-    stored = files.stored.get(row.row_key)
-    if stored is not None and (Path(files.folder) / "videos" / stored.part).exists():
-        with extracted(files.folder, stored) as path:
-            frame = _frame(path, row.source_second, height, files.source_options)
-        if isinstance(frame, Snapshot):
-            view = source_view(row.version, frame)
-            source = replace(source, picture=draw_frame(frame, view, "source frame"), missing="")
-        else:
-            source = replace(source, missing=frame)
+    source = files.stored.draw(row.row_key, row.source_second, row.version, height)
     return Pair(row, source, _draw_target(row, files, height))
 
 
@@ -151,33 +145,7 @@ def _draw_target(row: DuplicateRow, files: _Files, height: int) -> Side:
         return Side(file.uri, None, _NOT_KNOWN)
     if not Path(file.path).is_file():
         return Side(file.uri, None, _NOT_THERE)
-    frame = _frame(file.path, row.target_second, height, files.target_options)
+    frame = frame_at(file.path, row.target_second, height, files.target_options)
     if not isinstance(frame, Snapshot):
         return Side(file.uri, None, frame)
     return Side(file.uri, draw_frame(frame, target_view(row.variant, frame), "target frame"))
-
-
-def _frame(path: str, second: float, height: int, options: VideoOptions) -> Snapshot | str:
-    """The frame, or why there is none."""
-    try:
-        return take_snapshot(path, second=second, height=height, options=options)
-    except DecodeError as error:
-        return f"no frame to be had here ({error.reason})"
-    except OSError as error:  # Gone, or locked, between two looks.
-        return f"cannot be read: {error.strerror}"
-
-
-def _find_uris(folder: str, row_keys: set[str]) -> dict[str, str]:
-    keys, found = pa.array(sorted(row_keys), pa.string()), {}
-    for batch in read_columns(folder, "matches", MatchRow, ["row_key", "uri"]):
-        for row in batch.filter(pc.is_in(batch.column("row_key"), keys)).to_pylist():
-            found[row["row_key"]] = row["uri"]
-    return found
-
-
-def _show(side: Side) -> str:
-    return side.picture or f'<span class="missing">{text(side.missing)}</span>'
-
-
-def _uri(side: Side) -> str:
-    return foreign(side.uri, 90) if side.uri else "no URI on record"

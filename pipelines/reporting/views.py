@@ -40,10 +40,14 @@ class _Size(NamedTuple):
 
 
 def source_view(version: str, frame: Snapshot) -> View:
-    """The part of a source frame that a version of it is; the whole of it if that is unknown."""
+    """The part of a source frame that a version of it is; the whole of it if that is unknown.
+
+    In a comparison of source videos one of the two may be mirrored.
+    """
+    name = version.removesuffix(MIRROR)
     # One frame does not show what lasts: the place of an inset is in its name.
     boxes = source_boxes(frame.gray_THW, _aspect(frame))
-    return View(inset_box(version) or boxes.get(version, WHOLE))
+    return View(inset_box(name) or boxes.get(name, WHOLE), mirror=version.endswith(MIRROR))
 
 
 def target_view(variant: str, frame: Snapshot) -> View:
@@ -62,10 +66,12 @@ def say_view(name: str) -> str:
     ('centre 85 %, mirrored', 'turned right', 'whole frame')
     """
     base = name.removesuffix(MIRROR)
-    crop = re.fullmatch(r"crop(\d+)", base)
     if inset_box(base):
         return "picture in the picture"
-    words = f"centre {crop[1]} %" if crop else _WORDS.get(base.removesuffix("87"), base)
+    part = base.removeprefix("barred-")
+    crop = re.fullmatch(r"crop(\d+)", part)
+    words = f"centre {crop[1]} %" if crop else _WORDS.get(part.removesuffix("87"), part)
+    words += " of picture and bars" * (part != base)
     return f"{words}, mirrored" if name.endswith(MIRROR) else words
 
 

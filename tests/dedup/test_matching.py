@@ -6,35 +6,9 @@ from dedup.fingerprint import Fingerprint, fingerprint_target, fingerprint_video
 from dedup.index import TargetIndex, TargetVideo
 from dedup.matching import Duplicate, as_decoy, find_all, find_duplicates
 from dedup.profiles import PROFILES, Profile
+from tests.dedup.drawn_hashes import flipped, index_of, random_codes, source
 
 AGGRESSIVE = PROFILES["aggressive"]
-
-
-def random_codes(count: int, *, rng_seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(rng_seed).integers(0, 256, (count, 32), dtype=np.uint8)
-
-
-def flipped(code: np.ndarray, bits: int, *, start: int = 0) -> np.ndarray:
-    places = np.arange(256)
-    return code ^ np.packbits((places >= start) & (places < start + bits))
-
-
-def source(codes: list[np.ndarray], seconds=None, versions=None) -> Fingerprint:
-    seconds = range(len(codes)) if seconds is None else seconds
-    return Fingerprint(
-        np.array(codes), np.array(seconds, np.float32), tuple(versions or ["raw"] * len(codes))
-    )
-
-
-def index_of(codes: np.ndarray, video_id: str = "v1") -> TargetIndex:
-    variants = ("full",) * len(codes)
-    seconds = np.arange(len(codes), dtype=np.float32) / 2
-    return TargetIndex.build([TargetVideo("t", video_id, Fingerprint(codes, seconds, variants))])
-
-
-def rule(fingerprint: Fingerprint, index: TargetIndex, profile: Profile = AGGRESSIVE) -> int:
-    found = find_duplicates(fingerprint, index, profile)
-    return found[0].frames_needed if found else 0
 
 
 def test_the_evidence_is_that_of_the_closest_pair():
@@ -55,90 +29,6 @@ def test_the_evidence_is_that_of_the_closest_pair():
             frames_needed=1,
         ),
     )
-
-
-@pytest.mark.parametrize(
-    ("distances", "aggressive", "scale"),
-    [
-        ([40], 1, 1),
-        ([41], 0, 0),
-        ([48, 48], 2, 2),
-        ([49, 49], 2, 0),
-        ([64, 64], 2, 0),
-        ([64, 65], 0, 0),
-        ([52, 52, 52], 2, 3),
-        ([53, 53, 53], 2, 0),
-        ([72, 72, 72], 3, 0),
-        ([64, 72, 73], 0, 0),
-        ([72, 72], 0, 0),
-    ],
-)
-def test_one_two_or_three_frames_must_be_closer_the_fewer_they_are(distances, aggressive, scale):
-    codes = random_codes(len(distances))
-    shown = source([flipped(code, bits) for code, bits in zip(codes, distances, strict=True)])
-    assert rule(shown, index_of(codes), PROFILES["aggressive"]) == aggressive
-    assert rule(shown, index_of(codes), PROFILES["scale"]) == scale
-
-
-@pytest.mark.parametrize(("apart", "needed"), [(23, 0), (24, 2)])
-def test_frames_that_look_alike_do_not_count_as_two(apart, needed):
-    code = random_codes(1)[0]
-    first = flipped(code, 60, start=100)
-    second = flipped(flipped(code, 60 - apart // 2, start=100), apart - apart // 2)
-    assert np.bitwise_count(first ^ second).sum() == apart
-    assert rule(source([first, second]), index_of(code[None])) == needed
-
-
-def test_three_frames_must_each_differ_from_the_two_others():
-    codes = random_codes(2)
-    near = [flipped(codes[0], 70), flipped(codes[1], 70)]
-    alike = flipped(codes[1], 70, start=5)
-    assert np.bitwise_count(near[1] ^ alike).sum() == 10
-    assert rule(source([*near, alike]), index_of(codes)) == 0
-
-
-def test_two_versions_of_one_frame_are_one_frame():
-    codes = random_codes(2)
-    near = [flipped(codes[0], 60), flipped(codes[1], 60)]
-    two_frames = source(near, [0.0, 0.5])
-    one_frame = source(near, [0.5, 0.5], ["raw", "stripped"])
-    assert rule(two_frames, index_of(codes)) == 2
-    assert rule(one_frame, index_of(codes)) == 0
-
-
-def test_a_still_picture_is_not_two_frames_because_its_versions_differ():
-    codes = random_codes(2)
-    raw, stripped = flipped(codes[0], 60), flipped(codes[1], 60)
-    # Second 0 matches raw and second 1 stripped, but each version stands still.
-    still = source(
-        [raw, flipped(raw, 5, start=200), flipped(stripped, 5, start=200), stripped],
-        [0.0, 1.0, 0.0, 1.0],
-        ["raw", "raw", "stripped", "stripped"],
-    )
-    assert rule(still, index_of(codes)) == 0
-
-
-def test_frames_with_bars_are_told_apart_without_their_bars():
-    raw = random_codes(1, rng_seed=9)[0]
-    codes = random_codes(2)
-    stripped = [flipped(codes[0], 60), flipped(codes[1], 60)]
-    barred = source(
-        [raw, flipped(raw, 4), *stripped],
-        [0.0, 1.0, 0.0, 1.0],
-        ["raw", "raw", "stripped", "stripped"],
-    )
-    assert rule(barred, index_of(codes)) == 2
-
-
-def test_hits_in_two_target_videos_are_not_added_up():
-    codes = random_codes(2)
-    videos = [
-        TargetVideo("t", name, source([code], versions=["full"]))
-        for name, code in zip(("v1", "v2"), codes, strict=True)
-    ]
-    shown = source([flipped(code, 60) for code in codes])
-    assert find_duplicates(shown, TargetIndex.build(videos), AGGRESSIVE) == ()
-    assert rule(shown, index_of(codes)) == 2
 
 
 def test_duplicates_are_sorted_and_ties_go_to_the_unaltered_target():
@@ -273,17 +163,3 @@ def test_many_videos_at_a_time_are_found_as_each_by_itself(hashed: bool):
     assert [bool(found) for found in alone] == [number % 7 > 0 for number in range(300)]
     assert list(find_all(shown, index, AGGRESSIVE)) == alone
     assert list(find_all([], index, AGGRESSIVE)) == []
-
-
-@pytest.mark.parametrize(
-    ("matched", "apart", "others", "in_passing"),
-    [(1, 0, 2, True), (2, 8, 3, True), (2, 24, 3, False), (2, 8, 2, False), (1, 0, 0, False)],
-)
-def test_one_picture_among_others_gives_a_video_away_in_passing(
-    matched: int, apart: int, others: int, in_passing: bool
-):
-    code = random_codes(1)[0]
-    codes = [flipped(code, n * apart) for n in range(matched)] + [*random_codes(others, rng_seed=1)]
-    (found,) = find_duplicates(source(codes), index_of(code[None]), AGGRESSIVE)
-    assert (found.matched_frames, found.frames_needed) == (matched, 1)
-    assert found.in_passing == in_passing

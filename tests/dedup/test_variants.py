@@ -50,7 +50,7 @@ def test_an_inset_is_taken_without_its_bars():
     frames = np.random.default_rng(2).integers(110, 146, (8, 128, 128), dtype=np.uint8)
     frames[:, 33:53, 64:] = 200
     frames[:, 53:97, 64:] = np.arange(0, 80, 10, dtype=np.uint8)[:, None, None]
-    assert any(box.top == 33 / 128 for box in inset_boxes(frames))
+    assert any(box.top == 33 / 128 for box in inset_boxes(frames, 1.0))
     boxes = source_boxes(frames, 16 / 9)
     assert boxes["inset42-75,50-100"] == Box(54 / 128, 0.75, 0.5, 1.0)
     assert all(box.top != 33 / 128 for box in boxes.values())
@@ -59,7 +59,7 @@ def test_an_inset_is_taken_without_its_bars():
 def test_an_inset_that_is_the_frame_without_its_bars_is_no_version_of_its_own():
     frames = np.random.default_rng(2).integers(60, 256, (8, 128, 128), dtype=np.uint8)
     frames[:, :31] = 0
-    assert inset_boxes(frames) == (Box(31 / 128, 1.0, 0.0, 1.0),)
+    assert inset_boxes(frames, 1.0) == (Box(31 / 128, 1.0, 0.0, 1.0),)
     assert source_boxes(frames, 16 / 9).keys() == {"raw", "stripped"}
 
 

@@ -157,7 +157,7 @@ def test_the_command_prints_the_table_and_removes_what_a_kill_had_left(
     words = ["--targets", str(table), "--videos", "2", "--set", "deduplicate.profile=scale"]
     assert main(["dedup-eval", "--out", str(out), *words]) == 0
     said = capsys.readouterr().out
-    assert "mirror" in said and "profile scale (40/48/52 bits, 40 apart)" in said
+    assert "mirror" in said and "profile scale (40/48/52 bits, 24 apart)" in said
     assert said.endswith(f"the same with every miss: {out}/{EVALUATION}\n")
     assert json.loads((out / EVALUATION).read_text())["profile"] == "scale"
     assert not (out / ".dedup-eval").exists()

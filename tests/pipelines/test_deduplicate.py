@@ -120,7 +120,7 @@ def test_any_number_of_workers_gives_the_same_bytes(world: Path, done: Job, tmp_
 
 
 def test_too_many_duplicates_fail_the_job(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="3 duplicates among 5 stored videos"):
+    with pytest.raises(JobError, match="3 duplicates of targets and 0 re-posts among 5"):
         run(job_of(world, tmp_path, max_duplicate_fraction=0.5))
 
 

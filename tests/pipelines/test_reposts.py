@@ -17,10 +17,10 @@ from formats.tables import (
     write_rows,
 )
 from formats.video import encode_frames
-from pipelines import reposts
+from pipelines import deduplicate, reposts
 from pipelines.options import DeduplicateOptions, LabelOptions, Options, RunOptions
 from pipelines.reposting import repost_pairs
-from pipelines.run import Job, run_stage
+from pipelines.run import Job, JobError, run_stage
 from tests.pipelines.test_deduplicate import flat, moving
 
 STAGES = ("expand", "match", "targets", "fetch", "deduplicate")
@@ -108,6 +108,14 @@ def test_of_videos_that_show_the_same_one_is_kept_and_targets_duplicates_are_non
     assert found == {"a_low": "a", "a_mirror": "a", "a_bars": "a", "b_trim": "b", other: one}
     duplicates = {row.video_id for row in rows_of(done, "duplicates", DuplicateRow)}
     assert duplicates == {"leak", "leak_mirror"}
+
+
+def test_re_posts_count_as_removed_where_too_many_go(done: Job, tmp_path: Path) -> None:
+    job = copy_of(done, tmp_path / "out")
+    limit = replace(job.options.deduplicate, max_duplicate_fraction=0.3)
+    job = replace(job, options=replace(job.options, deduplicate=limit))
+    with pytest.raises(JobError, match="2 duplicates of targets and 5 re-posts among 12 stored"):
+        deduplicate.run(job)
 
 
 def test_the_evidence_says_what_matched_and_where(done: Job) -> None:

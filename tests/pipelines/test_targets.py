@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +175,34 @@ def test_a_killed_run_goes_on_with_the_units_that_it_had_not_finished(
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda piece: piece.write_bytes(piece.read_bytes()[:-1])]
+)
+def test_a_piece_that_is_gone_or_cut_short_is_written_anew_from_the_hashes(
+    tmp_path: Path, tables: tuple[str, str], hashed: list[str], damage: Callable[[Path], object]
+) -> None:
+    run_stage("targets", job(tmp_path, *tables))
+    before = contents(tmp_path)
+    hashed.clear()
+    damage(tmp_path / "targets/first/piece-00000.index")
+    run_stage("targets", job(tmp_path, *tables))
+    assert contents(tmp_path) == before
+    assert hashed == []
+
+
+def test_a_set_that_has_lost_hashes_with_a_piece_is_made_anew(
+    tmp_path: Path, tables: tuple[str, str], hashed: list[str]
+) -> None:
+    run_stage("targets", job(tmp_path, *tables))
+    before = contents(tmp_path)
+    hashed.clear()
+    (tmp_path / "targets/second/piece-00000.index").unlink()
+    (tmp_path / "targets/second/part-00000.parquet").unlink()
+    run_stage("targets", job(tmp_path, *tables))
+    assert contents(tmp_path) == before
+    assert sorted(hashed) == ["v05", "v06"]
+
+
 def test_too_many_unreadable_videos_stop_the_job_until_they_are_mended(
     tmp_path: Path, tables: tuple[str, str], hashed: list[str], bench: Path
 ) -> None:
@@ -183,13 +212,18 @@ def test_too_many_unreadable_videos_stop_the_job_until_they_are_mended(
     wanted = "target set first: 1 of 5 videos cannot be read, so a leak of theirs would go unseen"
     with pytest.raises(JobError, match=wanted):
         run_stage("targets", job(out, tables[0]))
-    record, _ = run_stage("targets", job(tmp_path / "half", tables[0], max_failed_fraction=0.5))
+    hashed.clear()
+    record, _ = run_stage("targets", job(out, tables[0], max_failed_fraction=0.5))
     assert (record.counts["videos"], record.counts["failed"]) == (5, 1)
+    # Only the unit with the broken video is looked at again.
+    assert sorted(hashed) == ["v02", "v03"]
+    with pytest.raises(JobError, match=wanted):
+        run_stage("targets", job(out, tables[0], max_failed_fraction=0.1))
     broken.unlink()
     broken.hardlink_to(bench / "03.mp4")
-    hashed.clear()
-    run_stage("targets", job(out, tables[0]))
-    assert sorted(hashed) == ["v02", "v03"]
+    # A set that lacks too much by now is made anew, in case it has been mended.
+    record, _ = run_stage("targets", job(out, tables[0]))
+    assert record.counts["failed"] == 0
 
 
 def test_two_tables_of_one_name_are_refused(tmp_path: Path, tables: tuple[str, str]) -> None:

@@ -54,6 +54,7 @@ def write_split(
 ) -> str:
     """Shards and a manifest of (clip_id, mp4, label_id, repeats); return the folder's name.
 
+    Of JPEGs in the place of the mp4s it is a split of images.
     `label_ids` has the labels of clips that carry several.
     """
     entries = []
@@ -71,7 +72,8 @@ def write_split(
             )
             for clip_id, content, label_id, repeats in clips[first : first + clips_per_shard]
         ]
-        entries.append(write_shard(str(folder / f"shard-{first:05d}.tar"), part))
+        suffix = ".jpg" if part[0][1].startswith(b"\xff\xd8") else ".mp4"
+        entries.append(write_shard(str(folder / f"shard-{first:05d}.tar"), part, suffix=suffix))
     manifest = Manifest(
         dataset_id=dataset_id("0", folder.name, labels, entries),
         split=folder.name,

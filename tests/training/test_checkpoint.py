@@ -1,4 +1,6 @@
 import os
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,10 @@ import torch
 
 from formats.storage import StorageError
 from training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from training.options import Options
+from training.layouts import build
+from training.options import ModelOptions, Options
+
+NET = ModelOptions(depth=18, width=2)
 
 
 class Evil:
@@ -23,10 +28,10 @@ def checkpoint(step: int = 7) -> Checkpoint:
     torch.autograd.backward(parameter.sum())
     optimiser.step()
     return Checkpoint(
-        options=Options(),
+        options=Options(model=NET),
         labels=("running", "jumping"),
         dataset_id="ab" * 32,
-        model={"fc.weight": torch.arange(4.0), "fc.bias": torch.zeros(2)},
+        model=build(NET, 2).state_dict(),
         optimiser=optimiser.state_dict(),
         step=step,
         epoch=2,
@@ -98,6 +103,12 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
+def weight(value: torch.Tensor | None) -> dict[str, object]:
+    """The change of one weight."""
+    model = {**build(NET, 2).state_dict(), "stem.0.weight": value}
+    return {"model": {name: v for name, v in model.items() if v is not None}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -105,6 +116,18 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> 
         ({"model": {"stem": torch.ones(1)}}, "with a last layer"),
         ({"labels": (1, 2)}, "its labels are no texts"),
         ({"clips": -1}, r"stands at step, epoch and clip \(7, 2, -1\)"),
+        ({"labels": "ab"}, "its labels are no texts"),
+        ({"labels": ("one",)}, "it has 2 classes and 1 labels"),
+        ({"rng_state": "x"}, "its rng_state is none"),
+        ({"rng_state": torch.zeros(3, dtype=torch.uint8)}, "its rng_state is none"),
+        ({"optimiser": [1]}, "its optimiser is none"),
+        ({"optimiser": {"code": 1}}, "its optimiser is none"),
+        (weight(None), "stem.0.weight is missing|no stem.0.weight"),
+        (weight(torch.ones(3)), "no stem.0.weight of a video network"),
+        (weight(torch.full((1, 3, 1, 7, 7), torch.nan)), "stem.0.weight holds what is no finite"),
+        (weight(torch.ones(1, 3, 1, 7, 7).to_sparse()), "stem.0.weight is a Tensor, not a plain"),
+        (weight(torch.ones(1).expand(10**6, 10**6)), "stem.0.weight claims 1000000000000 numbers"),
+        ({"model": build(replace(NET, depth=34), 2).state_dict()}, "34 .* but says R.2.1.D-18"),
     ],
 )
 def test_a_checkpoint_with_other_content_is_refused(
@@ -121,3 +144,24 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     save_checkpoint(path, Checkpoint(**{**vars(checkpoint()), "format": 1}))
     with pytest.raises(CheckpointError, match="ours: format 1, this version reads 2"):
         load_checkpoint(path)
+
+
+def test_a_checkpoint_that_would_grow_when_read_is_refused(tmp_path: Path) -> None:
+    path, packed = tmp_path / "checkpoint.pt", tmp_path / "packed.pt"
+    save_checkpoint(str(path), checkpoint())
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in plain.namelist():
+            new.writestr(member, plain.read(member))
+    with pytest.raises(CheckpointError, match="is compressed, which PyTorch never does"):
+        load_checkpoint(str(packed))
+
+
+def test_a_zip_whose_end_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(str(path), checkpoint())
+    content = bytearray(path.read_bytes())
+    # The locator of a ZIP64 archive says on how many disks it lies.
+    content[content.index(b"PK\6\7") + 16] = 3
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a checkpoint of ours: cut or damaged"):
+        load_checkpoint(str(path))

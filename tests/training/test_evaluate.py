@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from formats.settings import SettingsError
 from tests.training.moving_clips import moving_split
 from training.clips import SpreadClips
 from training.evaluate import FullyConvolutional, cut_for_test, extract_features, predict
-from training.learner import build_model
+from training.learner import DivergedError, build_model
 from training.options import ClipOptions, EvaluateOptions, ModelOptions, Options
 from training.transforms import normalise
 
@@ -63,6 +64,23 @@ def test_testing_leaves_the_network_as_it_was(split: str) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     predict(model.train(), SpreadClips(split, SMALL, 1), asked())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_network_that_overflows_is_not_taken_for_right(split: str) -> None:
+    model = build_model(TINY, 3, 0)
+    torch.nn.init.constant_(model.fc.bias, float("inf"))
+    with pytest.raises(DivergedError, match="gives numbers that are not finite: lower its"):
+        predict(model, SpreadClips(split, SMALL, 1), asked())
+    torch.nn.init.constant_(model.stem[0].weight, 1e38)
+    with pytest.raises(DivergedError, match="gives numbers that are not finite: lower its"):
+        extract_features([model], SpreadClips(split, SMALL, 1), asked())
+
+
+def test_a_larger_square_that_is_smaller_is_refused() -> None:
+    how = asked(fully_convolutional=True, full_crop=16).evaluate
+    assert cut_for_test(SMALL, how).crop == 16
+    with pytest.raises(SettingsError, match=r"evaluate.full_crop=16 is below the clips.crop=18"):
+        cut_for_test(replace(SMALL, crop=18), how)
 
 
 @pytest.mark.parametrize(("crop", "side", "places"), [(32, 48, 2), (33, 64, 2), (16, 32, 2)])

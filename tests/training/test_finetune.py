@@ -156,6 +156,15 @@ def test_a_rate_at_which_the_loss_overflows_is_passed_over(
         tune(target, start, load_options("sample", [*WORDS, *words]), str(tmp_path / "all"))
 
 
+def test_a_rate_at_which_the_very_last_step_overflows_is_passed_over(
+    target: Target, options: Options, start: Start, tmp_path: Path
+) -> None:
+    # Its only loss is that of the weights before.
+    words = ["finetune.clips=4", "finetune.grid_lr=0.001,1e30", "finetune.grid_weight_decay="]
+    tuned = tune(target, start, load_options("sample", [*WORDS, *words]), str(tmp_path))
+    assert [(c.diverged, c.taken) for c in tuned.choices] == [(False, True), (True, False)]
+
+
 def test_layers_move_as_fast_as_they_are_told(
     target: Target, options: Options, start: Start, tmp_path: Path
 ) -> None:

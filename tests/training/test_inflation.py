@@ -9,8 +9,9 @@ from tests.training.test_checkpoint import checkpoint
 from training import commands
 from training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from training.inflation import inflate_checkpoint
+from training.layouts import build
 from training.learner import TrainingError
-from training.options import load_options
+from training.options import ModelOptions, Options, load_options
 
 WORDS = [
     "model.width=4", "model.precision=float32", "clips.height=20", "clips.width=26",
@@ -53,14 +54,14 @@ def test_an_r2d_learns_from_single_frames_and_goes_on_as_an_r3d_on_clips(tmp_pat
 
 def test_only_an_r2d_is_inflated(tmp_path: Path) -> None:
     save_checkpoint(str(tmp_path / "a.pt"), checkpoint())
-    with pytest.raises(TrainingError, match=r"a checkpoint of R\(2\+1\)D-34 .* want model.kind"):
+    with pytest.raises(TrainingError, match=r"a checkpoint of R\(2\+1\)D-18 .* want model.kind"):
         inflate_checkpoint(str(tmp_path / "a.pt"), str(tmp_path / "out"), [])
 
 
 def test_a_run_that_is_there_is_not_written_over(tmp_path: Path) -> None:
-    flat = checkpoint()
+    network = ModelOptions("r2d", 18, 2)
     flat = replace(
-        flat, options=replace(flat.options, model=replace(flat.options.model, kind="r2d"))
+        checkpoint(), options=Options(model=network), model=build(network, 2).state_dict()
     )
     save_checkpoint(str(tmp_path / CHECKPOINT), flat)
     with pytest.raises(TrainingError, match="exists already: choose another --out"):

@@ -71,6 +71,11 @@ def changed(name: str, value: Tensor | None) -> State:
         ),
         (changed("fc.bias", torch.ones(2)), "but fc.weight is 400x64, not 2x64$"),
         ({"stem.0.weight": torch.ones(())}, "there is no stem.0.weight of a video network"),
+        (
+            changed("stem.3.weight", torch.ones(1, 3, 3, 1, 1)),
+            "its stem is none .* at least 2, got 1",
+        ),
+        (changed("stem.3.weight", torch.ones(())), "its stem is none of a network of ours"),
         ({"conv1.weight": torch.ones(1)}, r"but conv1.weight\)"),
         ({}, r"but nothing\)"),
         ({"backbone.conv1.conv.conv_s.weight": torch.ones(1)}, "mmaction2's, whose stem has 83"),

@@ -12,10 +12,16 @@ import torch
 
 from tests.training.moving_clips import draw_motion, encode, moving_split, write_split
 from training import commands
-from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_checkpoint
+from training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
 from training.clips import Batch, TrainingClips
 from training.journal import CURVE, LOG, OPTIONS, TENSORBOARD
-from training.learner import Learner, Outcome, TrainingError, build_model
+from training.learner import DivergedError, Learner, Outcome, TrainingError, build_model
 from training.loop import TrainingStopped, train
 from training.options import ClipOptions, ModelOptions, Options, TrainOptions, load_options
 
@@ -211,6 +217,32 @@ def test_a_damaged_checkpoint_is_not_trained_over(data: Path, tmp_path: Path) ->
     (tmp_path / CHECKPOINT).write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="not a checkpoint of ours"):
         run(data, tmp_path)
+
+
+def changed(out: Path, **content: object) -> None:
+    """Write a checkpoint with other content in the place of the one that is there."""
+    held = load_checkpoint(str(out / CHECKPOINT))
+    save_checkpoint(str(out / CHECKPOINT), replace(held, **content))  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_that_cannot_be_of_the_run_is_not_trained_over(
+    data: Path, tmp_path: Path
+) -> None:
+    whole = run(data, tmp_path)
+    changed(tmp_path, step=12)
+    with pytest.raises(CheckpointError, match="stands at step 12, behind its end"):
+        run(data, tmp_path)
+    changed(tmp_path, step=10, optimiser={**whole.optimiser, "state": {0: {}}})
+    with pytest.raises(CheckpointError, match="not a checkpoint of ours: its optimiser is of an"):
+        run(data, tmp_path)
+
+
+def test_weights_that_overflow_do_not_replace_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    # The loss of the only step is that of the weights before.
+    high = replace(TINY.train, clips=4, lr=3e38, warmup_clips=0)
+    with pytest.raises(DivergedError, match="weights are not finite after step 1: lower"):
+        run(data, tmp_path, replace(TINY, train=high))
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_dataset_that_draws_nothing_is_an_error(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_weights_of_others_begin_every_verb_and_are_named(
     assert f"{weights}: {found}; classes without names" in capsys.readouterr().err
     assert main(["evaluate", "--target", f"{target}/val", "--weights", weights]) == 1
     assert "has other labels" in capsys.readouterr().err
+
+
+def test_what_is_set_by_name_changes_a_checkpoints_clips_with_or_without_a_config(
+    data: Path, tmp_path: Path
+) -> None:
+    run, target = tmp_path / "run", str(data / "target_shards" / "discs")
+    assert main(["pretrain", "--data", str(data), "--out", str(run), *SMALL]) == 0
+    sets = ["--set", "clips.num_frames=2", "--set", "evaluate.clips=1"]
+    for number, config in enumerate(([], ["--config", "sample"])):
+        out = tmp_path / str(number)
+        words = ["--checkpoint", str(run / "checkpoint.pt"), "--target", target, "--out", str(out)]
+        assert main(["linear", *words, *config, *sets]) == 0
+        protocol = json.loads((out / "linear" / "discs.json").read_text())["protocol"]
+        assert (protocol["clips"]["num_frames"], protocol["clips"]["crop"]) == (2, 16)
 
 
 def test_an_r2d_is_inflated_by_its_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

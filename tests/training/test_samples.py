@@ -39,7 +39,8 @@ def damage(folder: str) -> Path:
 
 def rewrite(folder: str, *files: tuple[str, bytes]) -> ShardEntry:
     """A shard with these files under the first one's entry."""
-    with tarfile.open(Path(folder) / "shard-00000.tar", "w") as tar:
+    path = Path(folder) / "shard-00000.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in files:
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -250,3 +251,10 @@ def test_a_damaged_header_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ShardError, match=r"shard-00000\.tar: cannot be read: bad checksum"):
         index(folder, read_manifest(folder).shards[0])
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = write_split(tmp_path / "all", CLIPS[:1])
+    entry = rewrite(folder, ("a\udcff.mp4", b""), ("a\udcff.json", FACTS))
+    with pytest.raises(ShardError, match=r"shard-00000\.tar: cannot be read: .*codec can't decode"):
+        index(folder, entry)

@@ -93,6 +93,14 @@ def test_of_several_labels_any_may_come_first() -> None:
     assert top1(scores_VC, truth_VC) == 0.5
 
 
+def test_a_video_whose_first_guess_is_one_of_its_labels_is_taken_for_no_other() -> None:
+    truth_VC = np.array([[True, True, False], [True, True, False]])
+    scores_VC = np.array([[0.1, 0.9, 0.5], [0.1, 0.2, 0.7]], dtype=np.float32)
+    found = score(scores_VC, truth_VC, "abc")
+    assert found.confusion == ((0, 2, 1), (1, 1, 1), (1, 2, 1))
+    assert [own.mistaken_for for own in found.per_label] == ["c", "c", None]
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     rng, held = np.random.default_rng(0), 0
     for _ in range(200):

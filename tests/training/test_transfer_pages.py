@@ -10,6 +10,7 @@ import pytest
 from training.evaluate import Predictions
 from training.linear import Choice
 from training.options import Options
+from training.reporting import protocol_of
 from training.results import Measured, Said, Where, judge, write_measured, write_summary
 from training.transfer_pages import confusion_picture, write_overview, write_page
 from training.truth import Truth
@@ -51,7 +52,7 @@ def measure(target: str = "discs", split: str = "val") -> tuple[Measured, list[d
         predictions = Predictions(scores_VC.astype(np.float32), CLIP_IDS)
         said[name] = Said("w", predictions, choices)
     where = Where("linear", target, split, {"train": "a", split: "b"})
-    return judge(where, truth, said, Options())
+    return judge(where, truth, said, protocol_of(Options()))
 
 
 def test_hostile_labels_are_shown_as_they_are_and_do_nothing(tmp_path: Path) -> None:

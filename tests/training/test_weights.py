@@ -1,5 +1,6 @@
 import argparse
 import pickle
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.test_checkpoint import Evil, checkpoint
-from training.checkpoint import save_checkpoint
+from training.checkpoint import CheckpointError, save_checkpoint
 from training.layouts import build
 from training.options import ModelOptions, Options
 from training.weights import (
@@ -107,8 +108,9 @@ def test_a_checkpoint_of_ours_says_what_it_is_and_keeps_its_labels(tmp_path: Pat
 
 def test_a_checkpoint_that_holds_another_network_than_it_says_is_refused(tmp_path: Path) -> None:
     path = str(tmp_path / "checkpoint.pt")
-    save_checkpoint(path, replace(checkpoint(), model=STATE))
-    with pytest.raises(WeightsError, match=r"holds R.2.1.D-18 of width 8 .* but says R.2.1.D-34"):
+    options, labels = Options(model=ModelOptions(depth=34)), LABELS
+    save_checkpoint(path, replace(checkpoint(), model=STATE, options=options, labels=labels))
+    with pytest.raises(CheckpointError, match=r"holds R.2.1.D-18 of width 8 .* but says .*-34"):
         load_weights(path)
 
 
@@ -181,6 +183,30 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(WeightsError, match="not weights that PyTorch saved, or damaged"):
         load_weights(str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_mutated_weights_are_refused_in_one_line_or_are_weights(
+    tmp_path: Path, zipped: bool
+) -> None:
+    whole = saved(tmp_path / "whole", STATE, _use_new_zipfile_serialization=zipped)
+    content, rng = Path(whole).read_bytes(), random.Random(0)
+    # The pickles stand at the start, the list of a zip's members at the end.
+    places = [*range(60, 9000), *range(len(content) - 9000 * zipped, len(content))]
+    refused = []
+    for number in range(200):
+        mutated = bytearray(content)
+        for place in rng.sample(places, 3):
+            mutated[place] = rng.randrange(256)
+        path = tmp_path / f"{number}.pth"
+        path.write_bytes(mutated)
+        try:
+            load_weights(str(path))
+        except WeightsError as error:
+            refused.append(str(error))
+        path.unlink()
+    assert len(refused) > 100
+    assert not [told for told in refused if "\n" in told]
 
 
 def test_caffe2s_files_are_refused_with_advice(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
+import os
+import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.utils.data import IterableDataset
 
-from training.workers import ahead, empty_bytes, loader, share
+from training.frames import VideoError
+from training.workers import WorkerError, ahead, empty_bytes, made_by, share
 
 
 class Numbers(IterableDataset[torch.Tensor]):
@@ -20,8 +24,44 @@ class Numbers(IterableDataset[torch.Tensor]):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_what_workers_make_comes_in_the_order_of_one(workers: int) -> None:
-    made = [tuple(part.tolist()) for part in loader(Numbers(), workers, remote=False)]
+    made = [tuple(part.tolist()) for part in made_by(Numbers(), workers, remote=False)]
     assert made == [(number,) * 3 for number in range(7)]
+
+
+class Broken(IterableDataset[int]):
+    """Four items that workers make in turns; the second worker fails at its second one."""
+
+    def __init__(self, how: Callable[[], None]):
+        self._how = how
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        first, step = share()
+        for number in range(first, 6, step):
+            if number == 3:
+                self._how()
+            yield number
+
+
+def damaged() -> None:
+    raise VideoError("shard: clip c: damaged")
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_what_a_worker_cannot_make_is_raised_in_its_turn_as_it_was(workers: int) -> None:
+    items = made_by(Broken(damaged), workers, remote=False)
+    assert [next(items) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(VideoError) as caught:
+        next(items)
+    assert str(caught.value) == "shard: clip c: damaged"
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line() -> None:
+    with pytest.raises(WorkerError, match=r"^DataLoader worker .*; where memory ended, fewer.*$"):
+        list(made_by(Broken(killed), 2, remote=False))
 
 
 def test_the_next_item_is_opened_while_one_is_used() -> None:

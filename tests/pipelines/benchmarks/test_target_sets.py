@@ -115,16 +115,22 @@ def finished(folder: SetFolder, key: str = "key") -> TargetSet:
     return made
 
 
-def test_a_set_is_finished_if_it_was_committed_for_the_same_key_and_is_whole(tmp_path: Path):
+def test_a_set_is_finished_if_it_was_committed_for_the_same_key(tmp_path: Path):
     folder = SetFolder(str(tmp_path / "bench"))
     assert folder.finished("key") is None
     made = finished(folder)
     assert folder.finished("key") == made == read_set(folder.path)
     assert folder.finished("other") is None
+
+
+def test_a_piece_that_is_gone_or_cut_short_is_not_whole(tmp_path: Path):
+    folder = SetFolder(str(tmp_path / "bench"))
+    (piece,) = finished(folder).pieces
+    assert folder.is_whole(piece)
     Path(folder.piece(0)).write_bytes(b"cut")
-    assert folder.finished("key") is None
+    assert not folder.is_whole(piece)
     Path(folder.piece(0)).unlink()
-    assert folder.finished("key") is None
+    assert not folder.is_whole(piece)
 
 
 def test_beginning_keeps_the_parts_of_the_same_key_and_nothing_of_another(tmp_path: Path):

@@ -54,6 +54,27 @@ def test_a_table_may_name_pieces_and_several_tasks(tmp_path: Path) -> None:
     ]
 
 
+def test_a_video_may_carry_several_labels(tmp_path: Path) -> None:
+    table = tmp_path / "bench.csv"
+    table.write_text(
+        "video_id,uri,subset,labels,labels_noun,label_verb\n"
+        "a,a.mp4,train,running; laughing;;running,door;cup,open;shut\nb,b.mp4,val,,cup,\n"
+    )
+    both = (("", "running"), ("", "laughing"))
+    nouns = (("noun", "door"), ("noun", "cup"))
+    assert read_targets(str(table)) == [
+        TargetEntry("a", "a.mp4", "running", "train", tasks=(*both, *nouns, ("verb", "open;shut"))),
+        TargetEntry("b", "b.mp4", "", "val", tasks=(("noun", "cup"),)),
+    ]
+
+
+def test_a_row_with_both_kinds_of_labels_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "bench.csv"
+    table.write_text("video_id,uri,label,labels\na,a.mp4,x,\nb,b.mp4,x,x;y\n")
+    with pytest.raises(JobError, match="the columns label and labels say the same, drop one"):
+        read_targets(str(table))
+
+
 @pytest.mark.parametrize(
     ("piece", "message"),
     [

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from formats.tables import DuplicateRow
-from pipelines.reporting.pairs import (
-    Pair,
-    Side,
-    draw_pairs,
-    read_evidence,
-    say_evidence,
-    worst_pairs,
-)
+from pipelines.reporting.pairs import Pair, draw_pairs, read_evidence, say_evidence, worst_pairs
+from pipelines.reporting.stored_frames import Side
 from tests.pipelines.finished_dataset import Post, write_finished
 from tests.pipelines.reporting.test_stills import _picture as picture
 

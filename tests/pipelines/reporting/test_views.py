@@ -101,6 +101,18 @@ def test_an_inset_is_outlined_where_the_whole_video_showed_it():
     assert say_view("topleft87+mirror") == "top left corner, mirrored"
 
 
+def test_a_source_frame_may_be_mirrored_to_be_held_against_another():
+    frame = snapshot(bars=32)
+    view = source_view("stripped+mirror", frame)
+    assert view == View(source_view("stripped", frame).box, mirror=True)
+    assert place(draw_frame(frame, view, "w"), 0, 0) == (WIDTH, 0)
+
+
+def test_a_crop_of_a_picture_with_its_bars_says_so():
+    assert say_view("barred-crop85+mirror") == "centre 85 % of picture and bars, mirrored"
+    assert say_view("barred-top87") == "upper part of picture and bars"
+
+
 def test_a_tilt_turns_the_picture_below_the_box():
     frame = snapshot()
     svg = draw_frame(frame, target_view("rot-5", frame), "w")
