@@ -28,6 +28,9 @@ class ClipOptions:
     """Side of the square cut from that: anywhere for training, from the centre for testing."""
     mirror: bool = True
     """Mirror every second training clip; turn it off where left and right are different labels."""
+    sharp: bool = False
+    """Scale without smoothing first, as the authors' loader did (FAST_BILINEAR of swscale): small
+    things stay visible where frames are made much smaller. Needs `rgb`."""
     recolour: bool = False
     """Shuffle the colours of training clips and invert every second one: for small datasets, where
     a network would learn its videos by their colours."""
@@ -72,6 +75,8 @@ class ClipOptions:
     def _check_together(self) -> None:
         if self.fps and self.stride > 1:
             raise ValueError("stride needs fps = 0: they say the same in two ways")
+        if self.sharp and self.output != "rgb":
+            raise ValueError("sharp needs output = rgb: a device smooths before it makes smaller")
         if self.cache_mib and self.output != "rgb":
             raise ValueError("cache_mib needs output = rgb: it keeps scaled frames")
         if self.cache_mib and self.workers:

@@ -19,6 +19,7 @@ Frames = npt.NDArray[np.uint8]
 """RGB, [T, H, W, 3]."""
 Bytes = npt.NDArray[np.uint8]
 
+SHARP = Interpolation.FAST_BILINEAR
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _KEPT = 32
 """Decoders and scalers kept per process; each of the first holds some 1 MB."""
@@ -68,7 +69,9 @@ class StoredVideo:
         """Mean distance of its frames; 1 for a still."""
         self.height, self.width = table.height, table.width
 
-    def frames(self, indices: Sequence[int], height: int, width: int) -> Frames:
+    def frames(
+        self, indices: Sequence[int], height: int, width: int, scaling: Interpolation = SCALING
+    ) -> Frames:
         """The frames with these numbers, in this order, scaled to height x width.
 
         Raises:
@@ -78,7 +81,7 @@ class StoredVideo:
         rows = np.empty((len(place), height, 3 * width), np.uint8)
 
         def take(index: int, frame: av.VideoFrame) -> None:
-            rows[place[index]] = scaled(frame, height, width)
+            rows[place[index]] = scaled(frame, height, width, scaling)
 
         self._decode(list(place), take)
         frames_THWC = rows.reshape(-1, height, width, 3)
@@ -184,11 +187,13 @@ class StoredVideo:
         yield None
 
 
-def scaled(frame: av.VideoFrame, height: int, width: int) -> Bytes:
+def scaled(
+    frame: av.VideoFrame, height: int, width: int, scaling: Interpolation = SCALING
+) -> Bytes:
     """RGB of a frame, [height, width * 3], until the next one is scaled."""
     sizes = (frame.width, frame.height, width, height)
     scaler = _scaler(threading.get_ident(), sizes)
-    frame = scaler.reformat(frame, width, height, "rgb24", interpolation=SCALING, threads=1)
+    frame = scaler.reformat(frame, width, height, "rgb24", interpolation=scaling, threads=1)
     return _part(frame.planes[0], (0, 0, height, 3 * width))
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, Interpolation
 
 from training.frames import SCALING, Bytes, Frames, Source, VideoError, put_planes, scaled
 
@@ -35,10 +35,12 @@ class StoredImage:
         self._picture = pictures[0]
         self.height, self.width = self._picture.height, self._picture.width
 
-    def frames(self, indices: Sequence[int], height: int, width: int) -> Frames:
+    def frames(
+        self, indices: Sequence[int], height: int, width: int, scaling: Interpolation = SCALING
+    ) -> Frames:
         """The picture once for every index, scaled to height x width."""
         frames_THWC = np.empty((len(indices), height, width, 3), np.uint8)
-        frames_THWC[:] = scaled(self._picture, height, width).reshape(height, width, 3)
+        frames_THWC[:] = scaled(self._picture, height, width, scaling).reshape(height, width, 3)
         return frames_THWC
 
     def planes(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from training.clip_options import ClipOptions
-from training.frames import Frames, StoredVideo, VideoError
+from training.frames import SCALING, SHARP, Frames, StoredVideo, VideoError
 from training.images import StoredImage
 from training.store import StoredClip
 from training.transforms import (
@@ -111,8 +111,13 @@ class VideoReader:
         video = StoredImage(clip) if clip.image else StoredVideo(clip)
         size = scaled_size(video.height, video.width, options)
         pace = video.fps / options.fps if options.fps else float(options.stride)
+        scaling = SHARP if options.sharp else SCALING
         opened = _Opened(
-            lambda numbers: video.frames(numbers, *size), video.num_frames, pace, size, video
+            lambda numbers: video.frames(numbers, *size, scaling),
+            video.num_frames,
+            pace,
+            size,
+            video,
         )
         needed = video.num_frames * size[0] * size[1] * 3
         if needed > self._room:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.moving_clips import draw_motion, encode
-from training.frames import SCALING, Frames, StoredVideo, VideoError
+from training.frames import SCALING, SHARP, Frames, StoredVideo, VideoError
 
 
 def decode_all(content: bytes, height: int, width: int) -> Frames:
@@ -35,6 +35,19 @@ def test_frames_may_be_asked_for_in_any_order_and_twice() -> None:
     numbers = [20, 3, 3, 29]
     wanted = decode_all(content, 48, 64)[numbers]
     np.testing.assert_array_equal(StoredVideo(content).frames(numbers, 48, 64), wanted)
+
+
+def test_sharp_frames_keep_what_smoothing_takes() -> None:
+    content = encode(draw_motion("left", 8, 0))
+    smooth = StoredVideo(content).frames(range(8), 12, 16)
+    sharp = StoredVideo(content).frames(range(8), 12, 16, SHARP)
+    with av.open(io.BytesIO(content), "r") as container:
+        wanted = [
+            frame.reformat(16, 12, "rgb24", interpolation="FAST_BILINEAR").to_ndarray()
+            for frame in container.decode(video=0)
+        ]
+    np.testing.assert_array_equal(sharp, np.stack(wanted))
+    assert np.diff(sharp.astype(int), axis=1).std() > np.diff(smooth.astype(int), axis=1).std()
 
 
 def test_the_frame_rate_is_the_mean_distance_of_frames() -> None:
