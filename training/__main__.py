@@ -1,4 +1,4 @@
-"""python -m training pretrain|inflate|finetune|linear|evaluate|action|bench: one verb."""
+"""python -m training train|pretrain|inflate|finetune|linear|evaluate|action|bench: one verb."""
 
 import argparse
 import sys
@@ -11,15 +11,16 @@ from formats.settings import SettingsError
 from formats.shards import ShardError
 from formats.storage import StorageError
 from training import actions, commands, transfer
-from training.bench import CLASSES, bench, table
+from training.bench import CLASSES, as_json, bench, table
 from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_checkpoint
 from training.frames import VideoError
 from training.inflation import inflate_checkpoint
 from training.learner import TrainingError
 from training.loop import TrainingStopped
 from training.options import Options, load_options, override
-from training.ranks import joined
-from training.targets import find_targets
+from training.ranks import PeerError, joined, ranks
+from training.run_folder import run_folder
+from training.targets import check_targets, find_targets, without_training
 from training.truth import TargetError
 from training.weights import as_checkpoint, load_weights
 from training.workers import WorkerError
@@ -27,6 +28,7 @@ from training.workers import WorkerError
 # What can go wrong without a bug in this program; each says in one sentence what to do.
 _EXPECTED = (
     CheckpointError,
+    PeerError,
     SettingsError,
     ShardError,
     StorageError,
@@ -38,6 +40,7 @@ _EXPECTED = (
 
 
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_NO_TARGET = "no target set: nothing measured; `make linear TARGET=...` measures on one"
 _WEIGHTS = "weights to begin with: a checkpoint.pt, or a file of torchvision, ig65m-pytorch or VMZ"
 
 
@@ -50,26 +53,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     verb: Callable[[argparse.Namespace], str] = parsed.verb
     try:
-        with joined() as ranks:
+        with joined() as here, run_folder(getattr(parsed, "out", None) or ""):
             text = verb(parsed)
-            if ranks.writes:
+            if here.writes:
                 print(text)
     except TrainingStopped as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"tagreel: {error}", file=sys.stderr)
         return 143
     except _EXPECTED as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"tagreel: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        again = "the same command goes on from the last checkpoint"
+        print(f"tagreel: stopped; {again}", file=sys.stderr)
         return 130
     return 0
+
+
+def _train(parsed: argparse.Namespace) -> str:
+    options = load_options(parsed.config, parsed.set)
+    targets = _found(parsed.data)
+    if ranks().writes:
+        check_targets(targets, options)
+    checkpoint = commands.pretrain(parsed.data, parsed.out, options, parsed.weights or "")
+    if ranks().writes:
+        print(commands.summary(checkpoint, parsed.out), flush=True)
+    if not targets:
+        return _NO_TARGET
+    return transfer.linear(targets, checkpoint, parsed.out, options)
 
 
 def _pretrain(parsed: argparse.Namespace) -> str:
     options = load_options(parsed.config, parsed.set)
     checkpoint = commands.pretrain(parsed.data, parsed.out, options, parsed.weights or "")
-    return f"trained {checkpoint.step} steps over {checkpoint.epoch + 1} epochs: {parsed.out}"
+    return commands.summary(checkpoint, parsed.out)
 
 
 def _inflate(parsed: argparse.Namespace) -> str:
@@ -81,7 +98,7 @@ def _bench(parsed: argparse.Namespace) -> str:
     clips = commands.dataset_clips(parsed.data, options) if parsed.data else None
     labels = clips.manifest.labels if clips else tuple(str(i) for i in range(CLASSES))
     result = bench(commands.new_learner(options, labels), clips, options, parsed.steps)
-    return table(result)
+    return as_json(result) if parsed.json else table(result)
 
 
 def _finetune(parsed: argparse.Namespace) -> str:
@@ -111,7 +128,17 @@ def _action(parsed: argparse.Namespace) -> str:
 
 
 def _targets(parsed: argparse.Namespace) -> list[str]:
-    return parsed.target or (find_targets(parsed.data) if parsed.data else [])
+    return parsed.target or (_found(parsed.data) if parsed.data else [])
+
+
+def _found(data: str) -> list[str]:
+    """The target sets of a dataset that can be measured on; the others are told."""
+    found = find_targets(data)
+    lacking = without_training(found)
+    if ranks().writes:
+        for folder in lacking:
+            print(f"{folder}: no video to learn from (subset train), so not measured on")
+    return [folder for folder in found if folder not in lacking]
 
 
 def _options(parsed: argparse.Namespace, source: Checkpoint) -> Options:
@@ -129,7 +156,7 @@ def _options(parsed: argparse.Namespace, source: Checkpoint) -> Options:
 def _checkpoint(parsed: argparse.Namespace) -> Checkpoint:
     """The checkpoint that is named, or weights of others as one with the options of this call."""
     if not parsed.weights:
-        return load_checkpoint(parsed.checkpoint or str(Path(parsed.out) / CHECKPOINT))
+        return load_checkpoint(parsed.checkpoint or _own_checkpoint(parsed.out))
     weights = load_weights(parsed.weights)
     if weights.labels:
         print(f"{parsed.weights}: {weights.found}", file=sys.stderr)
@@ -141,6 +168,16 @@ def _checkpoint(parsed: argparse.Namespace) -> Checkpoint:
     return as_checkpoint(weights, options)
 
 
+def _own_checkpoint(out: str) -> str:
+    path = Path(out) / CHECKPOINT
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no checkpoint there: run `make train` first, or name one with CHECKPOINT= "
+            "or WEIGHTS= (--checkpoint, --weights)"
+        )
+    return str(path)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -150,12 +187,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_source_verbs(verbs: _Verbs) -> None:
-    verb = _verb(verbs, "pretrain", _pretrain, "learn from a dataset, or go on learning")
-    verb.add_argument("--data", required=True, help="folder of the dataset job, or s3://, gs://")
-    verb.add_argument("--out", required=True, help="folder of the run")
-    verb.add_argument("--weights", help=_WEIGHTS)
-    _add_options(verb)
-    verb.set_defaults(config="sample")
+    for name, function, what in (
+        ("train", _train, "pretrain, then linear on the dataset's targets if it has any"),
+        ("pretrain", _pretrain, "learn from a dataset, or go on learning"),
+    ):
+        verb = _verb(verbs, name, function, what)
+        verb.add_argument("--data", required=True, help="folder of the dataset job; s3://, gs://")
+        verb.add_argument("--out", required=True, help="folder of the run")
+        verb.add_argument("--weights", help=_WEIGHTS)
+        _add_options(verb)
+        verb.set_defaults(config="sample")
 
     verb = _verb(verbs, "inflate", _inflate, "turn an R2D trained on frames into an R3D")
     verb.add_argument("--checkpoint", required=True, help="checkpoint.pt of model.kind = r2d")
@@ -165,6 +206,7 @@ def _add_source_verbs(verbs: _Verbs) -> None:
     verb = _verb(verbs, "bench", _bench, "speed of the loader, the network, and both")
     verb.add_argument("--data", help="folder of the dataset job; without it only the network")
     verb.add_argument("--steps", type=_steps, default=50, help="steps to measure; default: 50")
+    verb.add_argument("--json", action="store_true", help="print JSON in place of the table")
     _add_options(verb)
     verb.set_defaults(config="sample")
 

@@ -89,7 +89,7 @@ def bench(learner: Learner, clips: TrainingClips | None, options: Options, steps
 
 
 def table(result: Bench) -> str:
-    """The figures for people, then as one line of JSON."""
+    """The figures for people."""
     lines = [
         f"{result.network}, {result.clip}, {result.ranks} x {result.batch_size} clips per step",
         f"{result.device}, torch {result.torch}, {result.steps} steps",
@@ -103,7 +103,12 @@ def table(result: Bench) -> str:
         f"memory: process {result.host_mib} MiB, largest worker {result.worker_mib} MiB, "
         f"GPU {result.device_mib} MiB"
     )
-    return "\n".join([*lines, json.dumps(asdict(result))])
+    return "\n".join(lines)
+
+
+def as_json(result: Bench) -> str:
+    """The figures for programs, on one line."""
+    return json.dumps(asdict(result))
 
 
 def pace(

@@ -1,16 +1,23 @@
 """What the verbs that learn from a dataset of ours do; `transfer.py` has those for targets."""
 
+import math
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
 
+from formats.shards import MANIFEST, ShardError
 from training.checkpoint import Checkpoint
 from training.clips import TrainingClips
+from training.journal import last_mean_loss
 from training.learner import Learner, build_model, use_device
 from training.loop import train
 from training.options import Options
 from training.ranks import ranks
 from training.weights import load_weights, put_weights, refuse_misfit
+
+_LEARNED = 0.95
+"""Share of the loss of guessing that a network which learned anything is below."""
 
 
 def pretrain(data: str, out: str, options: Options, weights: str = "") -> Checkpoint:
@@ -28,15 +35,48 @@ def pretrain(data: str, out: str, options: Options, weights: str = "") -> Checkp
     return train(learner, clips, options, section="train", out=out)
 
 
+def summary(checkpoint: Checkpoint, out: str) -> str:
+    """What came of a pre-training in `out`, as text; a warning if it learned nothing."""
+    text = f"trained {checkpoint.step} steps over {checkpoint.epoch + 1} epochs: {out}"
+    labels, loss = len(checkpoint.labels), last_mean_loss(Path(out))
+    # Two labels at least: with one there is nothing to guess.
+    if labels < 2 or loss is None or loss < _LEARNED * math.log(labels):
+        return text
+    return (
+        f"{text}\nloss {loss:.2f} is that of guessing among {labels} labels: nothing was learned; "
+        "lower train.lr or train longer (train.clips)"
+    )
+
+
 def dataset_clips(data: str, options: Options) -> TrainingClips:
-    """This rank's training clips of the split that the options name in the folder `data`."""
+    """This rank's training clips of the split that the options name in the folder `data`.
+
+    Raises:
+        ShardError: the folder holds no dataset, or not this split of it.
+    """
     how = options.train
+    if "://" not in data:
+        _refuse_missing(Path(data), options.clips.split)
     return TrainingClips(
         # Not by Path, which would take a slash out of s3://.
         f"{data.rstrip('/')}/shards/{options.clips.split}",
         options.clips,
         rng_seed=how.rng_seed,
         batch_size=how.batch_size,
+    )
+
+
+def _refuse_missing(data: Path, split: str) -> None:
+    if (data / "shards" / split).is_dir():
+        return
+    finished = sorted(path.parent.name for path in data.glob(f"shards/*/{MANIFEST}"))
+    if not finished:
+        raise ShardError(
+            f"{data}: holds no finished dataset: `make dataset OUT={data}` makes one, "
+            "DATA= (--data) names another"
+        )
+    raise ShardError(
+        f"{data}: has no split {split!r}: choose one with clips.split: {', '.join(finished)}"
     )
 
 

@@ -13,7 +13,7 @@ Ints = npt.NDArray[np.int64]
 
 _POINTS = 2000
 """More than a picture this wide can show, so that a long run is drawn as fast as a short one."""
-_SPANS = 20
+SPANS = 20
 """The running mean is over this part of a run."""
 
 
@@ -23,7 +23,7 @@ def draw_loss_curve(losses: Sequence[float], picture: str) -> None:
     Beside it stands the running mean.
     """
     loss_S = np.asarray(losses, dtype=float)
-    span = max(1, len(loss_S) // _SPANS)
+    span = max(1, len(loss_S) // SPANS)
     each = max(1, len(loss_S) // _POINTS)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()

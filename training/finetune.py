@@ -21,8 +21,8 @@ from training.models.networks import VideoResNet
 from training.options import FinetuneOptions, Options
 from training.ranks import ranks, wait_for_all
 from training.scores import mean_average_precision, top1
-from training.targets import Target
-from training.truth import TargetError, holdout, training_clips
+from training.targets import Target, held_out
+from training.truth import TargetError, training_clips
 
 HOLDOUT = "holdout.json"
 
@@ -73,7 +73,7 @@ def _grid(how: FinetuneOptions) -> list[FinetuneOptions]:
 def _search(target: Target, start: Start, points: list[Options], out: str) -> tuple[Choice, ...]:
     """What the hold-out says of every point; among equals the lowest rate is taken."""
     how = points[0]
-    held = holdout(target.train, how.evaluate.holdout_fraction, how.finetune.rng_seed)
+    held = held_out(target, how.evaluate.holdout_fraction, how.finetune.rng_seed)
     choices = [_point(target, start, point, out, held) for point in points]
     best = max(choices, key=lambda choice: rank_of(choice, target.train))
     if best.diverged:
@@ -113,7 +113,9 @@ def _found(path: Path, key: str) -> dict[str, float]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise TargetError(f"{path}: cannot be read, delete it to train anew: {error}") from error
     if not same:
-        raise TargetError(f"{path}: of a search with other options or data: choose another --out")
+        raise TargetError(
+            f"{path}: of a search with other options or data: choose another OUT= (--out)"
+        )
     return found
 
 

@@ -1,13 +1,14 @@
 """What a run leaves for people to see: a log with one line per step, TensorBoard, a loss curve."""
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from formats.settings import to_toml
 from formats.storage import remove_leftovers, write_text
-from training.curve import draw_loss_curve
+from training.curve import SPANS, draw_loss_curve
 from training.options import Options
 
 OPTIONS = "options.toml"
@@ -62,7 +63,14 @@ class Journal:
             self._board.flush()
 
 
-def _rows_before(path: Path, step: int) -> list[tuple[str, float]]:
+def last_mean_loss(out: Path) -> float | None:
+    """The mean loss of the last twentieth of a run; None if its log is gone."""
+    losses = [loss for _, loss in _rows_before(out / LOG, math.inf)]
+    last = losses[-max(1, len(losses) // SPANS) :]
+    return sum(last) / len(last) if last else None
+
+
+def _rows_before(path: Path, step: float) -> list[tuple[str, float]]:
     """(line, loss) of the steps before one, once each; a torn line is left out."""
     rows = {}
     # Bytes that are no text are of a disk that lost its power.

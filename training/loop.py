@@ -27,6 +27,8 @@ from training.options import Options, TrainOptions
 from training.ranks import agree, ranks, wait_for_all
 from training.schedule import learning_rate, total_steps
 
+_ELSEWHERE = "name another OUT= (--out), or delete that folder to begin anew"
+
 
 class TrainingStopped(TrainingError):
     """The run was asked to end (SIGTERM); its checkpoint is written."""
@@ -123,10 +125,10 @@ class _Run:
 
     def _refuse_another(self, checkpoint: Checkpoint) -> None:
         if checkpoint.dataset_id != self._clips.manifest.dataset_id:
-            raise TrainingError(f"{self._out} holds a run on another dataset: choose another --out")
+            raise TrainingError(f"{self._out} holds a run on another dataset: {_ELSEWHERE}")
         if checkpoint.origin != self._learner.origin:
             raise TrainingError(
-                f"{self._out} holds a run that began with other weights: choose another --out"
+                f"{self._out} holds a run that began with other weights: {_ELSEWHERE}"
             )
         old, new = checkpoint.options, self._options
         for section in ("model", "clips", self._section):
@@ -135,7 +137,7 @@ class _Run:
                 if value != before[name] and name != "batch_size":
                     raise TrainingError(
                         f"{self._out} holds a run with {section}.{name} = {before[name]}, "
-                        f"not {value}: choose another --out"
+                        f"not {value}: {_ELSEWHERE}"
                     )
         self._refuse_other_steps(getattr(old, self._section).batch_size, checkpoint.ranks)
 
@@ -146,7 +148,7 @@ class _Run:
             raise TrainingError(
                 f"{self._out} holds a run of {count} x {batch_size} clips per step, not "
                 f"{here} x {self.how.batch_size}: set {self._section}.batch_size to keep their "
-                "number, or choose another --out"
+                f"number, or {_ELSEWHERE}"
             )
 
     def batches(self, steps: int) -> Iterator[Batch]:

@@ -13,6 +13,11 @@ from training.clip_options import ClipOptions as ClipOptions
 from training.option_checks import at_least, one_of, operational
 
 CONFIGS = Path(__file__).parent / "configs"
+_LENGTH = "'clips' (processed in all, repeats counted)"
+_WORDS_OF_OTHERS = {
+    **dict.fromkeys(("epoch", "epochs", "steps", "max_steps", "iterations"), _LENGTH),
+    "learning_rate": "'lr'",
+}
 DEPTHS = (18, 34, 101, 152)
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4", "fc")
 
@@ -185,6 +190,7 @@ def load_options(config: str, overrides: Sequence[str]) -> Options:
     Raises:
         SettingsError: no such config, an unknown name (with a hint) or a refused value.
     """
+    _refuse_words_of_others(overrides)
     path = Path(config)
     if path.suffix != ".toml":
         path = CONFIGS / f"{config}.toml"
@@ -200,10 +206,21 @@ def override(options: Options, overrides: Sequence[str]) -> Options:
     Raises:
         SettingsError: an unknown name (with a hint) or a refused value.
     """
+    _refuse_words_of_others(overrides)
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(to_toml(options))
         file.flush()
         return load_settings(Options, [file.name], overrides)
+
+
+def _refuse_words_of_others(overrides: Sequence[str]) -> None:
+    """Refuse what other trainers call our options, which no spelling leads to."""
+    for word in overrides:
+        section, _, name = word.partition("=")[0].strip().partition(".")
+        if section in ("train", "finetune") and name in _WORDS_OF_OTHERS:
+            raise SettingsError(
+                f"{name!r} is no option of [{section}]; did you mean {_WORDS_OF_OTHERS[name]}?"
+            )
 
 
 def from_sections(sections: Mapping[str, Mapping[str, Any]]) -> Options:

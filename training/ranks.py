@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, distributed
 
 
+class PeerError(Exception):
+    """Another process of this training ended; what went wrong there is not known here."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """Which of how many processes this one is."""
@@ -28,16 +32,33 @@ def joined() -> Iterator[Ranks]:
 
     Joins the others before the block and leaves them when it ends well. GPUs talk through NCCL,
     CPUs through gloo.
+
+    Raises:
+        PeerError: the connection to another one broke.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend)
-    yield ranks()
+    here = ranks()
+    try:
+        yield here
+    except RuntimeError as error:
+        if not _of_the_connection(error):
+            raise
+        raise PeerError(
+            f"process {here.number} of {here.count} stops because another one ended; if that one "
+            "said nothing, it was killed"
+        ) from error
     # Not after an error of this rank's own: it would wait for the others, who wait for this one.
     # torchrun ends them when this process is gone.
     distributed.destroy_process_group()
+
+
+def _of_the_connection(error: RuntimeError) -> bool:
+    # Gloo has no error class of its own; its messages begin with the place in its source.
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
 
 
 def ranks() -> Ranks:

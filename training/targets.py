@@ -3,12 +3,13 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from formats.shards import MANIFEST
 from training.clip_options import ClipOptions
 from training.options import Options
-from training.truth import TargetError, Truth, read_truth, refuse_other_labels
+from training.truth import TargetError, Truth, holdout, read_truth, refuse_other_labels
 
 TARGETS = "target_shards"
 
@@ -35,6 +36,11 @@ def find_targets(data: str) -> list[str]:
     return [str(path) for path in sorted((Path(data) / TARGETS).glob("*")) if path.is_dir()]
 
 
+def without_training(folders: Sequence[str]) -> list[str]:
+    """Those of the sets that have no video to learn from: they serve deduplication alone."""
+    return [folder for folder in folders if not (Path(folder) / "train").is_dir()]
+
+
 def open_targets(folders: Sequence[str], options: Options, scratch: str) -> list[Target]:
     """The targets in these folders or s3:// and gs:// places.
 
@@ -42,22 +48,67 @@ def open_targets(folders: Sequence[str], options: Options, scratch: str) -> list
     so a shard is checked once and not for every point of a grid.
 
     Raises:
-        TargetError: there is none, two have one name, or the splits of one differ in labels.
+        TargetError: there is none, two have one name, the splits of one differ in labels, or one
+            lacks a split.
         ShardError: a split is not finished, or a shard is not what its manifest says.
     """
     if not folders:
-        raise TargetError("no target to measure on: name one with --target")
+        raise TargetError("no target set to measure on: name one with TARGET= (--target)")
     if len({_name(folder) for folder in folders}) < len(folders):
         raise TargetError("two targets have the same name: measure them one by one")
     return [_open(folder.rstrip("/"), options, scratch) for folder in folders]
 
 
+def check_targets(folders: Sequence[str], options: Options) -> None:
+    """Refuse targets that a classifier could not be fitted to or tested on, before any training.
+
+    Takes the shards' bytes on trust: they are checked when they are used.
+
+    Raises:
+        ShardError, TargetError: as for `open_targets`, and for a target that is too small.
+    """
+    if not folders:
+        return
+    options = replace(options, clips=replace(options.clips, verify="size"))
+    try:
+        with own_scratch() as scratch:
+            for target in open_targets(folders, options, scratch):
+                held_out(target, options.evaluate.holdout_fraction, options.train.rng_seed)
+    except TargetError as error:
+        alone = "`.venv/bin/python -m training pretrain` trains without measuring"
+        raise TargetError(f"{error}; nothing was trained yet, and {alone}") from error
+
+
+def held_out(target: Target, fraction: float, rng_seed: int) -> frozenset[str]:
+    """Which of its training videos are held out, as `holdout` says.
+
+    Raises:
+        TargetError: it is too small; it is named.
+    """
+    try:
+        return holdout(target.train, fraction, rng_seed)
+    except TargetError as error:
+        raise TargetError(f"{target.split('train')}: {error}") from error
+
+
 def _open(folder: str, options: Options, scratch: str) -> Target:
+    _refuse_missing(folder, ("train", *options.evaluate.splits))
     clips = with_scratch(options.clips, scratch)
     train = read_truth(f"{folder}/train", clips)
     tests = {split: read_truth(f"{folder}/{split}", clips) for split in options.evaluate.splits}
     refuse_other_labels([train, *tests.values()], folder)
     return Target(_name(folder), folder, clips, train, tests)
+
+
+def _refuse_missing(folder: str, splits: Sequence[str]) -> None:
+    if "://" in folder:
+        return
+    missing = [split for split in splits if not (Path(folder) / split / MANIFEST).is_file()]
+    if missing:
+        raise TargetError(
+            f"{folder}: this target set has no finished split {' and no '.join(missing)}: it needs "
+            "labelled videos to learn from (subset train) and others to be tested on"
+        )
 
 
 def lone_split(folder: str, truth: Truth, clips: ClipOptions) -> tuple[Target, tuple[str, Truth]]:

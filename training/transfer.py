@@ -19,7 +19,7 @@ from training.ranks import ranks
 from training.reporting import Results
 from training.results import CHECKPOINT, PRE_TRAINED, RANDOM, Said
 from training.sharing import told
-from training.targets import Target, lone_split, open_targets, own_scratch, with_scratch
+from training.targets import Target, held_out, lone_split, open_targets, own_scratch, with_scratch
 from training.truth import TargetError, Truth, read_truth
 
 FEATURES = "features"
@@ -46,6 +46,8 @@ def linear(folders: Sequence[str], source: Checkpoint, out: str, options: Option
         results = Results(out, "linear", options)
         place = _Place(out, options, networks)
         targets = open_targets(folders, options, scratch)
+        for target in targets:
+            held_out(target, options.evaluate.holdout_fraction, options.train.rng_seed)
         for target in targets:
             place.prepare(target, ("train", target.train), options.evaluate.linear_clips)
             for test in target.tests.items():

@@ -142,7 +142,7 @@ def test_a_process_that_is_killed_again_and_again_ends_like_one_that_lived(
         held = load_checkpoint(str(cut / CHECKPOINT)).step if at > interval else 0
         assert len(rows(cut)) - held <= (interval if number == signal.SIGKILL else 0)
     assert ends == [-signal.SIGKILL, -signal.SIGKILL, 143]
-    assert f"TrainingStopped: stopped by SIGTERM after step {held} of 100, which {cut}" in told
+    assert f"tagreel: stopped by SIGTERM after step {held} of 100, which {cut}" in told
     options = load_options("sample", words)
     straight = commands.pretrain(str(data), str(tmp_path / "straight"), options)
     assert_equal(commands.pretrain(str(data), str(cut), options), straight)

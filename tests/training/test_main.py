@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_the_verbs_follow_each_other(
 ) -> None:
     run, target = str(tmp_path / "run"), str(data / "target_shards" / "discs")
     assert main(["pretrain", "--data", str(data), "--out", run, *SMALL]) == 0
-    assert capsys.readouterr().out == f"trained 6 steps over 6 epochs: {run}\n"
+    assert capsys.readouterr().out.startswith(f"trained 6 steps over 6 epochs: {run}\n")
     assert main(["linear", "--data", str(data), "--out", run]) == 0
     assert capsys.readouterr().out.startswith("discs: fc-only top-1 pre-trained ")
     tuned = str(tmp_path / "tuned")
@@ -54,9 +55,9 @@ def test_the_verbs_follow_each_other(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--set", "train.lrr=1"], "SettingsError: 'lrr' is no option of [train]; did you mean"),
-        (["--config", "sampel"], "SettingsError: 'sampel' is no config; known: ig-kinetics"),
-        ([], "MANIFEST.json: not there, so this split was never finished"),
+        (["--set", "train.lrr=1"], "tagreel: 'lrr' is no option of [train]; did you mean"),
+        (["--config", "sampel"], "tagreel: 'sampel' is no config; known: ig-kinetics"),
+        ([], ": holds no finished dataset: `make dataset OUT="),
     ],
 )
 def test_what_goes_wrong_is_said_in_one_line(
@@ -66,6 +67,65 @@ def test_what_goes_wrong_is_said_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_catalog_without_targets_is_trained_on_and_nothing_is_measured(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(data / "shards", tmp_path / "mine" / "shards")
+    bench = tmp_path / "mine" / "target_shards" / "bench"
+    (bench / "val").mkdir(parents=True)
+    words = ["--data", str(tmp_path / "mine"), "--out", str(tmp_path / "run"), *SMALL]
+    assert main(["train", *words]) == 0
+    left_out, said = capsys.readouterr().out.split("\n", 1)
+    assert left_out == f"{bench}: no video to learn from (subset train), so not measured on"
+    assert said.startswith("trained 6 steps")
+    assert said.endswith(
+        "no target set: nothing measured; `make linear TARGET=...` measures on one\n"
+    )
+    assert main(["linear", *words]) == 1
+    assert capsys.readouterr().err == (
+        "tagreel: no target set to measure on: name one with TARGET= (--target)\n"
+    )
+
+
+def test_training_measures_on_the_targets_of_its_data_as_linear_does(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", str(data), "--out", str(tmp_path), *SMALL]
+    assert main(["train", *words]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "fc-only top-1" in line)
+    assert main(["linear", *words, "--config", "sample"]) == 0
+    assert capsys.readouterr().out == f"{line}\n"
+
+
+@pytest.mark.parametrize(("per_label", "parts"), [(2, ["val"]), (1, ["train", "val"])])
+def test_a_target_that_cannot_be_measured_on_is_named_before_training(
+    per_label: int,
+    parts: list[str],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(data / "shards", tmp_path / "mine" / "shards")
+    target = tmp_path / "mine" / "target_shards" / "tsub"
+    for part in parts:
+        moving_split(target / part, per_label=per_label, frames=8)
+    run = tmp_path / "run"
+    assert main(["train", "--data", str(tmp_path / "mine"), "--out", str(run), *SMALL]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"tagreel: {target}") and said.count("\n") == 1
+    assert said.endswith("`.venv/bin/python -m training pretrain` trains without measuring\n")
+    assert not (run / "checkpoint.pt").exists()
+
+
+def test_a_run_is_not_mixed_into_its_dataset(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(data.rglob("*"))
+    assert main(["pretrain", "--data", str(data), "--out", str(data), *SMALL]) == 1
+    assert f"leave OUT= (--out) away, for {data}/training" in capsys.readouterr().err
+    assert sorted(data.rglob("*")) == before
 
 
 def test_a_damaged_shard_ends_the_command_with_an_error(tmp_path: Path) -> None:
@@ -78,14 +138,15 @@ def test_a_damaged_shard_ends_the_command_with_an_error(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        f"ShardError: {shard}: its bytes changed since it was written (SHA-256 differs)\n"
+        f"tagreel: {shard}: its bytes changed since it was written (SHA-256 differs)\n"
     )
 
 
 def test_a_missing_checkpoint_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["linear", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"CheckpointError: {tmp_path}/checkpoint.pt: no checkpoint there\n"
+        f"tagreel: {tmp_path}/checkpoint.pt: no checkpoint there: run `make train` first, or name "
+        "one with CHECKPOINT= or WEIGHTS= (--checkpoint, --weights)\n"
     )
 
 
@@ -106,7 +167,7 @@ def test_weights_of_others_begin_every_verb_and_are_named(
     assert main(["pretrain", *words]) == 1
     found = "R(2+1)D-18 of width 4 as torchvision defines it, 7 classes"
     assert capsys.readouterr().err == (
-        f"WeightsError: the weights are {found}; the options name R(2+1)D-18 of width 4 as its "
+        f"tagreel: the weights are {found}; the options name R(2+1)D-18 of width 4 as its "
         "authors define it: set model.midplanes=torchvision\n"
     )
     assert main(["pretrain", *words, "--set", "model.midplanes=torchvision"]) == 0
@@ -138,4 +199,4 @@ def test_what_is_set_by_name_changes_a_checkpoints_clips_with_or_without_a_confi
 
 def test_an_r2d_is_inflated_by_its_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inflate", "--checkpoint", "none.pt", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "CheckpointError: none.pt: no checkpoint there\n"
+    assert capsys.readouterr().err == "tagreel: none.pt: no checkpoint there\n"

@@ -16,6 +16,7 @@ from training.checkpoint import CHECKPOINT, load_checkpoint
 from training.journal import CURVE, LOG, OPTIONS, TENSORBOARD
 from training.options import load_options
 from training.ranks import Ranks, agree, joined, local_rank, ranks, summed
+from training.run_folder import run_folder
 
 ROOT = Path(__file__).parents[2]
 WORDS = [
@@ -99,7 +100,7 @@ def test_ranks_are_stopped_together_and_one_goes_on_alone(data: Path, tmp_path: 
         out, told = both.communicate(timeout=120)
     assert both.returncode != 0
     assert out == ""
-    assert told.count("TrainingStopped: stopped by SIGTERM after step") == 2
+    assert told.count("tagreel: stopped by SIGTERM after step") == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
         [CHECKPOINT, LOG, CURVE, OPTIONS, TENSORBOARD]
     )
@@ -113,3 +114,39 @@ def test_ranks_are_stopped_together_and_one_goes_on_alone(data: Path, tmp_path: 
     assert (end.step, end.ranks) == (100, 1)
     assert [row["step"] for row in log(tmp_path)] == list(range(100))
     assert [row["epoch"] for row in log(tmp_path)] == [step // 3 for step in range(100)]
+
+
+LEFT_ALONE = """
+import os, signal
+from training.ranks import PeerError, joined, wait_for_all
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+try:
+    with joined() as here:
+        wait_for_all()
+        if here.number == 1:
+            os._exit(3)
+        wait_for_all()
+except PeerError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_left_alone_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "left_alone.py").write_text(LEFT_ALONE)
+    with torchrun(str(tmp_path / "left_alone.py")) as both:
+        out, _ = both.communicate(timeout=120)
+    assert out == (
+        "process 0 of 2 stops because another one ended; if that one said nothing, it was killed\n"
+    )
+
+
+@pytest.mark.slow
+def test_only_the_rank_that_fails_says_why(data: Path, tmp_path: Path) -> None:
+    call = ["-m", "training", "pretrain", "--data", str(data), "--out", str(tmp_path)]
+    sets = [part for word in [*WORDS, "train.clips=60"] for part in ("--set", word)]
+    with run_folder(str(tmp_path)), torchrun(*call, *sets) as both:
+        _, told = both.communicate(timeout=120)
+    assert both.returncode != 0
+    assert told.count(f"tagreel: {tmp_path}: another command is writing there") == 1
+    assert "/gloo/" not in told

@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from formats.shards import ShardError
 from tests.training.moving_clips import LABELS, write_split
 from training.options import Options, load_options
-from training.targets import find_targets, open_targets
+from training.targets import check_targets, find_targets, open_targets
 from training.truth import TargetError
 
 OPTIONS: Options = load_options("sample", ["evaluate.splits=S1,S2"])
@@ -27,7 +26,7 @@ def test_a_target_is_its_training_videos_and_the_splits_that_are_asked_for(tmp_p
 
 def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
     folder = parts(tmp_path / "epic", "train", "S1")
-    with pytest.raises(ShardError, match="epic/S2/MANIFEST.json: not there"):
+    with pytest.raises(TargetError, match="epic: this target set has no finished split S2: it"):
         open_targets([folder], OPTIONS, str(tmp_path / "scratch"))
 
 
@@ -40,7 +39,7 @@ def test_splits_with_different_labels_are_no_target(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folders", "message"),
-    [([], "no target to measure on"), (["a/x", "b/x/"], "two targets have the same name")],
+    [([], "no target set to measure on"), (["a/x", "b/x/"], "two targets have the same name")],
 )
 def test_targets_that_cannot_be_told_are_refused(folders: list[str], message: str) -> None:
     with pytest.raises(TargetError, match=message):
@@ -52,3 +51,13 @@ def test_the_targets_of_a_dataset_job_are_found(tmp_path: Path) -> None:
         (tmp_path / "target_shards" / name).mkdir(parents=True)
     (tmp_path / "target_shards" / "file").write_text("")
     assert [Path(folder).name for folder in find_targets(str(tmp_path))] == ["a", "b"]
+
+
+def test_a_target_that_is_too_small_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    check_targets([], OPTIONS)
+    folder = parts(tmp_path / "tsub", "train", "S1", "S2")
+    with pytest.raises(TargetError, match="tsub/train: 1 training videos of 1 labels are too few"):
+        check_targets([folder], OPTIONS)
+    clips = [(f"a{number}", b"v", number % 2, 1.0) for number in range(4)]
+    write_split(tmp_path / "tsub" / "train", clips)
+    check_targets([folder], OPTIONS)

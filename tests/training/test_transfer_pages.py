@@ -12,7 +12,7 @@ from training.linear import Choice
 from training.options import Options
 from training.reporting import protocol_of
 from training.results import Measured, Said, Where, judge, write_measured, write_summary
-from training.transfer_pages import confusion_picture, write_overview, write_page
+from training.transfer_pages import TEMPLATE, confusion_picture, write_overview, write_page
 from training.truth import Truth
 
 HOSTILE = (
@@ -81,6 +81,17 @@ def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
         assert kind == "data:image/png;base64"
         assert base64.b64decode(data)[:8] == b"\x89PNG\r\n\x1a\n"
     assert not re.search(r"https?://|url\(|@import", page)
+
+
+def test_pages_have_the_colours_of_a_datasets_report_also_for_links() -> None:
+    report = (TEMPLATE.parents[1] / "pipelines" / "report.html").read_text()
+    shared = ("paper", "panel", "ink", "muted", "line", "accent")
+    ours, theirs = (
+        [re.findall(rf"--{name}: (#\w+)", page) for name in shared]
+        for page in (TEMPLATE.read_text(), report)
+    )
+    assert ours == theirs
+    assert "\na { color: var(--accent);" in TEMPLATE.read_text()
 
 
 def test_a_page_shows_every_measure_choice_and_label(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_what_was_damaged_is_named_and_not_trained_on(
     run = tmp_path / "run"
     assert train(["pretrain", "--data", str(out), "--out", str(run)]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("ShardError: ") and said.count("\n") == 1
+    assert said.startswith("tagreel: ") and said.count("\n") == 1
     assert str(out / "shards" / "all") in said
     assert not list(run.rglob("*.pt"))
 
