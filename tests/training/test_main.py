@@ -99,7 +99,7 @@ def test_training_measures_on_the_targets_of_its_data_as_linear_does(
     assert capsys.readouterr().out == f"{line}\n"
 
 
-@pytest.mark.parametrize(("per_label", "parts"), [(2, ["val"]), (1, ["train", "val"])])
+@pytest.mark.parametrize(("per_label", "parts"), [(2, ["train"]), (1, ["train", "val"])])
 def test_a_target_that_cannot_be_measured_on_is_named_before_training(
     per_label: int,
     parts: list[str],
