@@ -9,8 +9,17 @@ BIN    := $(VENV)/bin
 SEED   ?= kinetics
 OUT    ?= out/$(notdir $(basename $(SEED)))
 # A benchmark's name and folder are one target set.
-TARGETS ?= $(if $(NAME),$(NAME):$(ROOT))
+TARGETS ?= $(if $(NAME)$(ROOT),$(NAME):$(ROOT))
 STAGES := expand match targets fetch deduplicate label split shard
+
+# A misspelt variable would be ignored without a word, and the default taken.
+VARIABLES := BEAM_ARGS CATALOG CHECKPOINT CONFIG DATA GPUS IDS LABELS N NAME OUT PYTHON RETRY ROOT RUNNER \
+	SEED SET SUBSET TARGET TARGETS VENV VERDICTS WEIGHTS
+unknown := $(foreach name,$(filter-out $(VARIABLES) SHELL -%,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(name)))
+$(if $(strip $(unknown)),$(error no such variable: $(strip $(unknown)); there are $(VARIABLES)))
+# OUT as given; what removes things guesses no folder.
+given_out = $(if $(filter file,$(origin OUT)),$(error $@ needs OUT=FOLDER),$(OUT))
+needed = $(or $($1),$(error $@ needs $1=$2))
 
 job = --seed "$(SEED)" --out "$(OUT)" \
 	$(if $(CATALOG),--catalog "$(CATALOG)") $(if $(TARGETS),--targets "$(TARGETS)") \
@@ -21,7 +30,7 @@ job = --seed "$(SEED)" --out "$(OUT)" \
 .PHONY: help install sample dataset preflight $(STAGES) verify takedown overlap dedup-eval audit report train linear finetune bench test trials lint
 
 help: ## list the targets
-	@grep -hE '^[a-z |$$()A-Z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z |$$()A-Z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/; s/^$$(STAGES)/STAGE/' | expand -t 14
 
 install: $(VENV)/.dataset ## own virtual environment with all that the dataset stages need
 
@@ -34,17 +43,17 @@ preflight: install ## fetch a sample, forecast yield, bytes and time   [SEED CAT
 sample: install ## render the built-in sample world
 	@$(BIN)/python -m pipelines sample
 
-$(STAGES): install ## (any stage by its name) run one stage, same variables as dataset   [targets: NAME ROOT]
+$(STAGES): install ## run one stage, by its name (expand, match ...); same variables as dataset   [targets: NAME ROOT]
 	@$(BIN)/python -m pipelines $@ $(job)
 
 verify: install ## re-read every shard, stored video and table   [OUT SUBSET=n/t]
 	@$(BIN)/python -m pipelines verify --out "$(OUT)" $(if $(SUBSET),--subset "$(SUBSET)")
 
 takedown: install ## remove videos and keep them out for ever   [OUT IDS]
-	@$(BIN)/python -m pipelines takedown --out "$(OUT)" --ids "$(IDS)"
+	@$(BIN)/python -m pipelines takedown --out "$(given_out)" --ids "$(call needed,IDS,FILE)"
 
 overlap: install ## how much of a target's label lists the labels cover   [OUT LABELS]
-	@$(BIN)/python -m pipelines overlap --out "$(OUT)" $(foreach word,$(LABELS),"$(word)")
+	@$(BIN)/python -m pipelines overlap --out "$(OUT)" $(foreach word,$(call needed,LABELS,"NAME_OR_FILE ..."),"$(word)")
 
 dedup-eval: install ## re-edit N targets in 37 ways: how many would be found   [OUT TARGETS SET N]
 	@$(BIN)/python -m pipelines dedup-eval $(if $(N),--videos "$(N)") $(job)
@@ -61,8 +70,7 @@ train_config = $(or $(CONFIG),sample)
 train_set = $(foreach word,$(SET),--set "$(word)")
 train_with = $(if $(GPUS),-m torch.distributed.run --standalone --nproc-per-node "$(GPUS)" -m training,-m training)
 train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA OUT CONFIG SET GPUS WEIGHTS]
-	@$(BIN)/python $(train_with) pretrain $(if $(WEIGHTS),--weights "$(WEIGHTS)") --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
-	@$(BIN)/python $(train_with) linear --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
+	@$(BIN)/python $(train_with) train $(if $(WEIGHTS),--weights "$(WEIGHTS)") --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
 
 transfer_from = $(if $(WEIGHTS),--weights "$(WEIGHTS)",$(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"))
 transfer_to = $(if $(TARGET),$(foreach word,$(TARGET),--target "$(word)"),--data "$(DATA)")

@@ -142,15 +142,18 @@ def _as_bool(value: object) -> bool:
     raise TypeError(f"wants true or false, got {value!r}")
 
 
+_KINDS = {int: "an int", float: "a float"}
+
+
 def _as_number(value: object, number_type: type) -> object:
     # bool is an int to Python, but `min_videos = true` is a slip of the pen.
     wrong = isinstance(value, bool) or not isinstance(value, int | float | str)
     if wrong or (number_type is int and isinstance(value, float)):
-        raise TypeError(f"wants a {number_type.__name__}, got {value!r}")
+        raise TypeError(f"wants {_KINDS[number_type]}, got {value!r}")
     try:
         return number_type(value)
     except ValueError as error:
-        raise TypeError(f"wants a {number_type.__name__}, got {value!r}") from error
+        raise TypeError(f"wants {_KINDS[number_type]}, got {value!r}") from error
 
 
 def _toml_value(value: object) -> str:

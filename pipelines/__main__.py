@@ -21,6 +21,7 @@ from labelspace.hashtags import LabelError
 from labelspace.seeds import SeedError
 from pipelines.benchmarks.target_specs import NAMES
 from pipelines.catalogs import CatalogError
+from pipelines.command_parser import CommandParser
 from pipelines.job_words import described_job, evaluated_job, settings_in
 from pipelines.readers.columns import printable
 from pipelines.run import (
@@ -33,6 +34,7 @@ from pipelines.run import (
     run_stage,
     write_config,
 )
+from pipelines.stage_lines import lines_after, too_few_matches
 
 if TYPE_CHECKING:
     from pipelines.reporting.summary import Summary
@@ -99,7 +101,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    parser = CommandParser(prog="python -m pipelines", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(verbs, "dataset", _dataset, "every stage, then the report", _job_arguments)
     for stage in STAGES:
@@ -124,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    verbs: "argparse._SubParsersAction[CommandParser]",
     name: str,
     command: Callable[[argparse.Namespace], None],
     text: str,
@@ -180,15 +182,23 @@ def _dataset(arguments: argparse.Namespace) -> None:
     with described_job(arguments) as job:
         write_config(job)
         _say_start(job)
-        records = [_run(stage, job) for stage in STAGES]
-        _finish(job, sum(record.seconds for record in records))
+        seconds = 0.0
+        for stage in STAGES:
+            seconds += _run(stage, job).seconds
+            if stage == "match" and (few := too_few_matches(job)):
+                raise JobError(few)
+        _finish(job, seconds)
 
 
 def _one_stage(arguments: argparse.Namespace) -> None:
     needs_no_catalog = arguments.stage == "targets" and arguments.catalog is None
     with (evaluated_job if needs_no_catalog else described_job)(arguments) as job:
+        if arguments.stage == "targets" and not job.targets and any(job.out.glob("targets/*")):
+            raise JobError(f"{job.out}: holds target sets; name TARGETS, or NAME and ROOT")
         write_config(job)
         _run(arguments.stage, job)
+        if arguments.stage == "match":
+            _warn(job)
 
 
 def _preflight(arguments: argparse.Namespace) -> None:
@@ -196,6 +206,7 @@ def _preflight(arguments: argparse.Namespace) -> None:
         write_config(job)
         for stage in ("expand", "match"):
             _run(stage, job)
+        _warn(job)
         preflight = importlib.import_module("pipelines.preflight")
         for line in preflight.lines(preflight.preflight(job, arguments.rows)):
             print(line)
@@ -253,10 +264,14 @@ def _run(stage: str, job: Job) -> StageRecord:
     counts = "  ".join(f"{name} {count:,}" for name, count in record.counts.items())
     time = "done before" if done else f"{record.seconds:.1f} s"
     print(f"{stage:<12} {time:>11}  {counts}", flush=True)
-    if stage == "fetch" and not done:
-        yields = importlib.import_module("pipelines.yields")
-        print(yields.describe(yields.read_yields(job.path(yields.YIELD))), flush=True)
+    for line in () if done else lines_after(job, record):
+        print(line, flush=True)
     return record
+
+
+def _warn(job: Job) -> None:
+    if few := too_few_matches(job):
+        print(few, file=sys.stderr)
 
 
 def _say_start(job: Job) -> None:

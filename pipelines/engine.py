@@ -15,10 +15,11 @@ from threading import Lock
 from typing import Never
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import create_runner
 from apache_beam.transforms import environments
 from tqdm import tqdm
 
@@ -82,6 +83,24 @@ class Engine:
             return self.beam_args
         workers = self.workers or os.cpu_count() or 1
         return [f"--direct_num_workers={workers}", *self.beam_args]
+
+
+def check_runner(name: str) -> None:
+    """Refuse a runner that Beam could not make.
+
+    Raises:
+        JobError: there is none of this name, or it needs packages that are not installed.
+    """
+    try:
+        create_runner(name)
+    except (ValueError, AttributeError) as error:
+        known = sorted(path.rpartition(".")[2] for path in StandardOptions.ALL_KNOWN_RUNNERS)
+        raise JobError(
+            f"RUNNER={name}: no such runner; known: {LOCAL}, {', '.join(known)}, or the full name "
+            "of a runner's class"
+        ) from error
+    except ImportError as error:
+        raise JobError(f"RUNNER={name}: {error}") from error
 
 
 def _expected(text: str) -> JobError | StorageError | None:

@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from formats.settings import load_settings
+from pipelines.benchmarks.target_tables import check_target_sets
 from pipelines.options import Options
-from pipelines.run import Job, JobError, exclusive
+from pipelines.run import LOCAL, Job, JobError, exclusive
 
 
 @contextmanager
@@ -17,7 +18,8 @@ def described_job(arguments: argparse.Namespace) -> Iterator[Job]:
     """The job that the words describe, holding its folder; without a catalog, the sample's.
 
     Raises:
-        JobError: another job holds the folder, or there is no such catalog.
+        JobError: another job holds the folder, there is no such catalog, target set or runner, or
+            the folder's dataset is not of the sample.
         SettingsError: there is no such option, or its value cannot be.
     """
     with exclusive(arguments.out):
@@ -31,6 +33,11 @@ def described_job(arguments: argparse.Namespace) -> Iterator[Job]:
             yield _make_job(arguments, arguments.catalog, _names(arguments.targets), ())
             return
         sample = importlib.import_module("pipelines.sample")
+        if _is_of_another(arguments.out, sample.SAMPLE_HOST):
+            raise JobError(
+                f"{arguments.out}: made from a catalog of your own, or for target sets of your "
+                "own; name it with CATALOG (without one the sample world is used), or another OUT"
+            )
         world = sample.build_world(arguments.world)
         with sample.serve_world(arguments.world) as address:
             words = (f"fetch.connect_to={sample.SAMPLE_HOST}={address}",)
@@ -45,10 +52,13 @@ def evaluated_job(arguments: argparse.Namespace) -> Iterator[Job]:
     the words say. Without targets, it is the sample's.
 
     Raises:
-        JobError: another job holds the folder.
+        JobError: another job holds the folder, or as `described_job`.
         SettingsError: there is no such option, or its value cannot be.
     """
     if not arguments.targets:
+        host = importlib.import_module("pipelines.sample").SAMPLE_HOST
+        if _is_of_another(arguments.out, host):
+            raise JobError(f"{arguments.out}: not of the sample; name TARGETS, or NAME and ROOT")
         with described_job(arguments) as job:
             yield job
         return
@@ -57,6 +67,12 @@ def evaluated_job(arguments: argparse.Namespace) -> Iterator[Job]:
         arguments.config[:0] = [str(own)] if own.exists() else []
         arguments.catalog = ""
         yield _make_job(arguments, "", _names(arguments.targets), ())
+
+
+def _is_of_another(out: Path, sample_host: str) -> bool:
+    """Whether the folder was last worked on for something else than the sample."""
+    config = Path(out, "config.toml")
+    return config.exists() and f"{sample_host}=" not in config.read_text(encoding="utf-8")
 
 
 def _make_job(
@@ -70,6 +86,10 @@ def _make_job(
     if arguments.retry:
         overrides.append(f"fetch.retry={arguments.retry}")
     options = load_settings(Options, configs, [*words, *overrides])
+    check_target_sets(targets)
+    if arguments.runner != LOCAL:
+        # Only now, for Beam takes seconds to start.
+        importlib.import_module("pipelines.engine").check_runner(arguments.runner)
     return Job(
         out=arguments.out,
         seed=arguments.seed,

@@ -9,6 +9,7 @@ not grow with the catalog as long as `run.buckets` does.
 """
 
 import functools
+import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from formats.tables import (
     HashtagRow,
     MatchRow,
     UnreadableRow,
+    part_files,
     read_rows,
     schema_of,
     write_rows,
@@ -260,11 +262,11 @@ def _complete(counts: Counter[str]) -> dict[str, int]:
 def _check(counts: dict[str, int], job: Job, missing: str | None) -> None:
     rows, bad, options = counts["catalog_rows"], counts["unreadable"], job.options.match
     catalog = printable(str(job.catalog))
-    where = f"{job.path(UNREADABLE)} lists them with file, line and reason"
+    where = f"{job.path(UNREADABLE)} lists them with file, line and reason{_first_unreadable(job)}"
     if bad > options.max_bad_fraction * rows:
         raise JobError(
-            f"{catalog}: {bad:,} of {rows:,} rows cannot be read; {where}. Mend them or raise "
-            "match.max_bad_fraction"
+            f"{catalog}: {bad:,} of {rows:,} rows cannot be read; {where}. Mend them or allow for "
+            f'them: SET="match.max_bad_fraction={_rounded_up(bad / rows)}"'
         )
     if counts["unreadable_files"] > options.max_bad_files:
         raise JobError(
@@ -281,3 +283,17 @@ def _check(counts: dict[str, int], job: Job, missing: str | None) -> None:
             f"hashtag of the seed set {job.seed!r} and passes the filters; look at "
             "hashtags.parquet, or try another SEED"
         )
+
+
+def _first_unreadable(job: Job) -> str:
+    parts = part_files(job.path(UNREADABLE))
+    first = next((row for part in parts for row in read_rows(part, UnreadableRow)), None)
+    if first is None:
+        return ""
+    line = "" if first.line is None else f", line {first.line}"
+    return f" (such as {first.path}{line}: {first.reason})"
+
+
+def _rounded_up(share: float) -> str:
+    """The share to one digit, and never below it."""
+    return f"{min(1.0, math.ceil(share * 10) / 10):g}" if share > 0.1 else "0.1"

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from formats.storage import write_text
 from formats.tables import Fate, LabelRow, LedgerRow, read_rows
 from pipelines.reporting.card import read_snippet
+from pipelines.reporting.empty_splits import why_empty
 from pipelines.reporting.label_report import label_fields
 from pipelines.reporting.markup import byte_size, duration, foreign, meter, percent, table, text
 from pipelines.reporting.pair_report import pair_fields
@@ -27,6 +28,7 @@ from pipelines.reporting.summary import (
     write_summary,
 )
 from pipelines.reporting.yield_report import yield_section
+from pipelines.yields import counted
 
 MAX_LABELS, CLIPS_PER_LABEL = 30, 4
 
@@ -81,7 +83,7 @@ def write_report(folder: str) -> None:
         funnel=_funnel(_lost(folder, summary), summary.catalog_rows),
         reasons=_reasons(summary),
         hosts=yield_section(folder),
-        splits=_splits(summary),
+        splits=_splits(folder, summary),
         clips_note=f"{_sentence(strips, len(labels))} Split <i>{text(shown)}</i>, chosen by hash.",
         clips="".join(map(_label, strips)),
         stages=_stages(summary),
@@ -191,12 +193,15 @@ def _reason(reason: str, count: int, most: int) -> str:
     )
 
 
-def _splits(summary: Summary) -> str:
+def _splits(folder: str, summary: Summary) -> str:
     rows = [
         (text(name), f"{s.videos:,}", f"{s.clips:,}", f"{s.minutes:,.1f}", f"{s.labels:,}")
         for name, s in summary.splits.items()
     ]
-    return table(("Split", "Videos:n", "Clips:n", "Minutes:n", "Labels:n"), rows)
+    clips = {name: split.clips for name, split in summary.splits.items()}
+    reason = why_empty(folder, clips, dataset_options(folder).split)
+    note = f'<p class="note">{text(reason, limit=400)}.</p>' if reason else ""
+    return table(("Split", "Videos:n", "Clips:n", "Minutes:n", "Labels:n"), rows) + note
 
 
 def _sentence(strips: Sequence[LabelStrips], labels: int) -> str:
@@ -210,7 +215,8 @@ def _label(shown: LabelStrips) -> str:
     clips = "".join(_strip(strip) for strip in shown.strips)
     return (
         f'<div class="label"><h3>{foreign(shown.label.label)} '
-        f'<small>{shown.label.videos:,} videos</small></h3><div class="clips">{clips}</div></div>'
+        f"<small>{counted(shown.label.videos, 'video')}</small></h3>"
+        f'<div class="clips">{clips}</div></div>'
     )
 
 

@@ -25,6 +25,7 @@ YIELD = "yield.json"
 MAX_HOSTS = 1000
 """Hosts that the file names; the rest is summed."""
 _NETWORK_HOSTS, _NETWORK_SHARE = 3, 0.25
+_MAJORITY_FAILURES = 5
 
 
 class Verdict(StrEnum):
@@ -75,9 +76,10 @@ class Yields:
     def verdict(self) -> Verdict:
         """What most failures have in common.
 
-        The rule: half of the failures or more are of one cause, not counting videos that were not
-        asked for because their host failed before. `unreachable` and `timeout` are one's own
-        network if a quarter of all hosts, and three at least, have such a failure.
+        The rule: half of the failures or more, and all of them if they are fewer than five, are of
+        one cause, not counting videos that were not asked for because their host failed before.
+        `unreachable` and `timeout` are one's own network if a quarter of all hosts, and three at
+        least, have such a failure.
         """
         verdict = _cause(self.total)
         enough = max(_NETWORK_HOSTS, _NETWORK_SHARE * self.hosts)
@@ -280,7 +282,8 @@ def _cause(tally: Tally) -> Verdict:
     failures, reasons = _asked_failures(tally), tally.reasons
     counts = {name: sum(reasons[one] for one in causes) for name, causes in _CAUSES.items()}
     worst = max(counts, key=lambda name: counts[name])
-    return worst if failures and 2 * counts[worst] >= failures else Verdict.MIXED
+    enough = failures if failures < _MAJORITY_FAILURES else failures / 2
+    return worst if failures and counts[worst] >= enough else Verdict.MIXED
 
 
 def _asked_failures(tally: Tally) -> int:

@@ -273,7 +273,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_stage(tmp_path: Path) -> None
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
-        "from pipelines.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "from pipelines.__main__ import main; sys.exit(main(sys.argv[1:], ends_process=True))"
     )
     done = subprocess.run(
         [

@@ -13,6 +13,8 @@ import pytest
 
 from formats.fates import Fate, Reason
 from formats.video import encode_frames
+from pipelines.benchmarks.target_specs import NAMES
+from pipelines.reporting.reasons import ADVICE
 from pipelines.run import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +58,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "ucf" / "v_Archery_g01_c01.mp4").write_bytes((path / "6.mp4").read_bytes())
     archery = [f"Archery/v_Archery_g01_c0{number}.avi 1\n" for number in (1, 2)]
     (path / "ucf" / "trainlist01.txt").write_text("".join(archery))
-    (path / "my_labels.txt").write_text("# mine\nyoga\n")
+    for name, content in re.findall(r"`(my/[\w.]+)`,[^\n]*\n\n```\w*\n(.*?)```", README, re.DOTALL):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(content)
+    for number, name in enumerate(("clips/lake.mp4", "clips/five.mp4", "benchmark/asana.mp4")):
+        (path / "my" / name).parent.mkdir(exist_ok=True)
+        (path / "my" / name).write_bytes((path / f"{number}.mp4").read_bytes())
     (path / "gone.txt").write_text("# asked for\nv1\nuri:2.mp4\nuploader:nobody\n")
     return path
 
@@ -92,18 +99,28 @@ def test_every_command_is_one_of_make_or_prints_hashtags(
 
 
 @pytest.mark.slow
+def test_the_three_files_and_the_command_for_a_beginning_run(
+    virtual_environment: tuple[str, ...], folder: Path
+) -> None:
+    (command,) = (command for command in COMMANDS if "my/posts.csv" in command)
+    said = run(command, folder, *virtual_environment)
+    assert re.search(r"clip +2\n", said) and re.search(r"unmatched +1\n", said)
+    assert "short, long, long_center are empty: no label has a video of 55-60.5 s" in said
+
+
+@pytest.mark.slow
 def test_the_commands_for_a_catalog_of_ones_own_run(
     virtual_environment: tuple[str, ...], folder: Path
 ) -> None:
     own = [command for command in COMMANDS if re.search("CATALOG|verify|overlap|takedown", command)]
-    own = [command for command in own if not re.search("preflight|RETRY", command)]
-    assert len(own) == 6
+    own = [command for command in own if not re.search("preflight|RETRY|my/", command)]
+    assert len(own) == 5
     said = [run(command, folder, *virtual_environment) for command in own]
     assert "clip                     5" in said[0]
-    assert "all as written" in said[2]
-    assert re.search(r"exact +1/400 +0\.2%", said[3])
-    assert "all as written" in said[4]
-    assert "2 videos taken down" in said[5]
+    assert "all as written" in said[1]
+    assert re.search(r"exact +1/400 +0\.2%", said[2])
+    assert "all as written" in said[3]
+    assert "2 videos taken down" in said[4]
     assert "taken_down               2" in run(own[0], folder, *virtual_environment)
 
 
@@ -194,6 +211,29 @@ def test_the_two_commands_of_the_first_screen_run(
     assert "full-ft top-1 pre-trained" in said and "random" in said
     for name in ("linear.html", "finetune.html", "finetune.json"):
         assert (folder / "out" / "kinetics" / "training" / name).stat().st_size > 0
+
+
+def test_every_reason_is_explained_as_in_the_report() -> None:
+    for reason, advice in ADVICE.items():
+        assert f"| `{reason}` | {advice.meaning} | {advice.remedy} |\n" in README
+
+
+def test_every_benchmark_is_laid_out() -> None:
+    for name in NAMES:
+        assert f"`{name.removesuffix('-2').removesuffix('-3')}`" in README
+
+
+def test_a_misspelt_or_missing_variable_ends_make_with_its_name() -> None:
+    for words, said in (
+        ("dataset CATALOGUE=posts.csv", "no such variable: CATALOGUE; there are "),
+        ("report SETS=a.b=1", "no such variable: SETS; there are "),
+        ("takedown IDS=gone.txt", "takedown needs OUT=FOLDER"),
+        ("takedown OUT=out/mine", "takedown needs IDS=FILE"),
+        ("overlap OUT=out/mine", "overlap needs LABELS="),
+    ):
+        make = ["make", "--dry-run", *words.split()]
+        done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and said in done.stderr
 
 
 def test_every_reason_fate_and_stage_is_explained() -> None:

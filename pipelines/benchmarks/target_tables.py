@@ -7,21 +7,23 @@ in it between semicolons, as actions do in Charades' own tables: `running;laughi
 """
 
 import csv
+import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 
 from pipelines.benchmarks.target_benchmarks import TargetEntry as TargetEntry
 from pipelines.benchmarks.target_benchmarks import read_benchmark
-from pipelines.benchmarks.target_specs import files_of, read_spec
+from pipelines.benchmarks.target_specs import NAMES, files_of, read_spec
 from pipelines.run import JobError
 
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _LABEL = re.compile(r"label(?P<several>s?)(?:_(?P<task>.*))?")
 _BETWEEN = ";"
+_SUBSETS = ("", "train", "val")
 
 
 def target_name(table: str) -> str:
@@ -36,12 +38,44 @@ def target_folder(table: str) -> str:
     return spec.folder if spec else str(Path(table).parent)
 
 
+def check_target_sets(tables: Iterable[str]) -> None:
+    """Refuse target sets that are not there before hours of work that would end at them.
+
+    The table of each is read; a benchmark's folder is only looked for.
+
+    Raises:
+        JobError: no such table, benchmark or folder, or as `read_targets`.
+    """
+    for table in tables:
+        spec = read_spec(table)
+        if spec is None:
+            _check_table(table)
+        elif not spec.folder:
+            raise JobError(f"{spec.name}: in which folder? ROOT=FOLDER says it (or {table}FOLDER)")
+        elif not Path(spec.folder).is_dir():
+            raise JobError(f"{spec.folder}: no such folder; it should hold {spec.name}")
+
+
+def _check_table(table: str) -> None:
+    if Path(table).exists():
+        sorted_targets(table)
+        return
+    name, colon, _ = table.partition(":")
+    if not (colon and _FOLDER_NAME.fullmatch(name)):
+        raise JobError(
+            f"{table}: no such target table; TARGETS names CSV files, or NAME:FOLDER of a benchmark"
+        )
+    close = difflib.get_close_matches(name, NAMES, 1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(NAMES)}"
+    raise JobError(f"unknown benchmark {name or repr(name)} ({hint})")
+
+
 def read_targets(table: str) -> list[TargetEntry]:
     """The rows of a target table, or the videos of a benchmark.
 
     Raises:
         JobError: no such file, a column is missing, a video_id stands there twice, a piece is none,
-            or a subset or task cannot be the name of a folder.
+            a subset is neither train nor val, or a task cannot be the name of a folder.
         BenchmarkError: the folder does not hold the benchmark.
     """
     spec = read_spec(table)
@@ -49,12 +83,12 @@ def read_targets(table: str) -> list[TargetEntry]:
     twice = len(rows) - len({row.video_id for row in rows})
     if twice:
         raise JobError(f"{table}: {twice} video_id(s) stand there more than once")
-    names = {name for row in rows for name in (row.subset, *(task for task, _ in row.tasks))}
+    names = {task for row in rows for task, _ in row.tasks}
     odd = next((name for name in sorted(names) if not _FOLDER_NAME.fullmatch(name)), None)
     if odd is not None:
         raise JobError(
-            f"{table}: the subset or task {odd[:64]!r} cannot be the name of a folder; use "
-            "letters, digits, '-' and '_', such as train or val"
+            f"{table}: the task {odd[:64]!r} cannot be the name of a folder; use letters, digits, "
+            "'-' and '_', such as label_verb"
         )
     return rows
 
@@ -83,25 +117,28 @@ def _read_table(table: str) -> list[TargetEntry]:
                     f"{table}: needs the columns video_id and uri (label and subset may follow); "
                     f"found: {', '.join(found) or 'none'}"
                 )
-            return [_entry(table, row) for row in reader]
+            # The row first: only then does the reader know which line it ended on.
+            return [_entry(f"{table}, line {reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise JobError(f"{table}: cannot be read as a target table: {error}") from error
 
 
-def _entry(table: str, row: Mapping[str, str | None]) -> TargetEntry:
+def _entry(place: str, row: Mapping[str, str | None]) -> TargetEntry:
     given = {name: value for name, value in row.items() if value}
-    start, end = (_second(table, given, name) for name in ("start_s", "end_s"))
+    start, end = (_second(place, given, name) for name in ("start_s", "end_s"))
     if (start is None) != (end is None) or (start is not None and not start < (end or 0.0)):
         raise JobError(
-            f"{table}: {given.get('video_id')!r}: start_s and end_s must both be given, the first "
+            f"{place}: {given.get('video_id')!r}: start_s and end_s must both be given, the first "
             "before the second"
         )
-    label, tasks = _labels(table, given)
+    label, tasks = _labels(place, given)
     video_id, uri, subset = (given.get(name, "") for name in ("video_id", "uri", "subset"))
+    if subset not in _SUBSETS:
+        raise JobError(f"{place}: the subset {subset[:64]!r} is neither train nor val, nor empty")
     return TargetEntry(video_id, uri, label, subset, start, end, tasks)
 
 
-def _labels(table: str, given: Mapping[str, str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _labels(place: str, given: Mapping[str, str]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The label of a video, and (task, label) of each of its others; those of no task have ""."""
     found: dict[str, str] = {}
     tasks = list[tuple[str, str]]()
@@ -111,7 +148,7 @@ def _labels(table: str, given: Mapping[str, str]) -> tuple[str, tuple[tuple[str,
             continue
         task = match["task"] or ""
         if task in found:
-            raise JobError(f"{table}: the columns {found[task]} and {name} say the same, drop one")
+            raise JobError(f"{place}: the columns {found[task]} and {name} say the same, drop one")
         found[task] = name
         parts = (part.strip() for part in value.split(_BETWEEN)) if match["several"] else [value]
         tasks += [(task, label) for label in dict.fromkeys(parts) if label]
@@ -121,7 +158,7 @@ def _labels(table: str, given: Mapping[str, str]) -> tuple[str, tuple[tuple[str,
     return next(iter(unnamed), ""), tuple(sorted(tasks, key=itemgetter(0)))
 
 
-def _second(table: str, row: Mapping[str, str], name: str) -> float | None:
+def _second(place: str, row: Mapping[str, str], name: str) -> float | None:
     if name not in row:
         return None
     try:
@@ -129,5 +166,5 @@ def _second(table: str, row: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         second = math.nan
     if not (math.isfinite(second) and second >= 0):
-        raise JobError(f"{table}: {row.get('video_id')!r}: {name} {row[name]!r} is no second")
+        raise JobError(f"{place}: {row.get('video_id')!r}: {name} {row[name]!r} is no second")
     return second

@@ -191,7 +191,7 @@ def _from_ytdlp(record: Record, options: MatchOptions) -> Record:
     """The record under the user's names: what they name is there, or else is yt-dlp's own."""
     renamed: Record = {}
     for field, name in column_names(options).items():
-        own = _YTDLP[field] if name == _DEFAULTS[field] else ()
+        own = _YTDLP.get(field, ()) if name == _DEFAULTS[field] else ()
         value = record.get(name)
         if value is None and own:
             value = _caption(record) if field == "caption" else _first(record, own)

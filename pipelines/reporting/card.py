@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from formats.settings import differences
 from formats.storage import write_text
-from formats.tables import Fate, LedgerRow, MatchRow, TargetVideoRow
+from formats.tables import Fate, LedgerRow, MatchRow
 from pipelines.decoders import describe_layers
 from pipelines.judging.precision import read_precision, say_precision
 from pipelines.label_manifest import SpaceFacts, read_space_facts
 from pipelines.options import Options
+from pipelines.reporting.empty_splits import why_empty
 from pipelines.reporting.label_card import describe_covered, describe_space
 from pipelines.reporting.markdown import escape, table
 from pipelines.reporting.recall_report import recall_card
@@ -76,7 +77,7 @@ def write_card(folder: str, summary: Summary) -> None:
         "## Label space",
         describe_space(folder, summary, facts),
         "## Splits",
-        _splits(summary),
+        *_splits(folder, summary, options),
         "## Overlap with benchmarks",
         _overlap(folder, summary, options),
         "## Licences",
@@ -162,16 +163,19 @@ def _yield(folder: str) -> list[str]:
     return [f"Fetching: {finding(read_yields(str(path)))}; {describe_layers(Path(folder))}."]
 
 
-def _splits(summary: Summary) -> str:
+def _splits(folder: str, summary: Summary, options: Options) -> list[str]:
     rows = [
         (escape(name), f"{s.videos:,}", f"{s.clips:,}", f"{s.minutes:,.1f}", f"{s.labels:,}")
         for name, s in summary.splits.items()
     ]
-    return table(("Split", "Videos:", "Clips:", "Minutes:", "Labels:"), rows)
+    clips = {name: split.clips for name, split in summary.splits.items()}
+    reason = why_empty(folder, clips, options.split)
+    head = ("Split", "Videos:", "Clips:", "Minutes:", "Labels:")
+    return [table(head, rows), *([f"{escape(reason)}."] if reason else [])]
 
 
 def _overlap(folder: str, summary: Summary, options: Options) -> str:
-    targets = sorted(path.stem for path in (Path(folder) / "target_videos").glob("*.parquet"))
+    targets = summary.duplicates.target_sets
     if not targets:
         return (
             "No target set was given, so **no overlap was removed**: do not evaluate on a "
@@ -181,10 +185,11 @@ def _overlap(folder: str, summary: Summary, options: Options) -> str:
     rows = [
         (
             escape(name),
-            f"{_target_videos(folder, name):,}",
+            f"{count.videos:,}",
+            f"{count.hashed:,}",
             f"{summary.duplicates.by_target.get(name, 0):,}",
         )
-        for name in targets
+        for name, count in targets.items()
     ]
     return "\n\n".join(
         [
@@ -192,7 +197,12 @@ def _overlap(folder: str, summary: Summary, options: Options) -> str:
             "target video (256-bit perceptual hashes, with mirrored and cropped variants; profile "
             f"{escape(options.deduplicate.profile)}). The rule rather removes too many than too "
             "few. `duplicates/` holds the evidence for each.",
-            table(("Target", "Target videos:", "Removed:"), rows),
+            table(("Target", "Target videos:", "Hashed:", "Removed:"), rows),
+            *(
+                f"{escape(name)}: {said}."
+                for name, c in targets.items()
+                if (said := c.say_unseen())
+            ),
             *_precision(folder),
             *recall_card(folder),
             *filter(None, [summary.duplicates.by_chance()]),
@@ -211,15 +221,6 @@ def _precision(folder: str) -> list[str]:
         return []
     lines = "\n".join(f"- {line}" for line in say_precision(found, Path(folder)))
     return [f"Judged by eye (`make audit`), how many removals were right:\n\n{lines}"]
-
-
-def _target_videos(folder: str, name: str) -> int:
-    """How many of a target set's videos could be hashed."""
-    table = f"target_videos/{name}.parquet"
-    failures = (
-        b.column("failure") for b in read_columns(folder, table, TargetVideoRow, ["failure"])
-    )
-    return sum(column.null_count for column in failures)
 
 
 def _licences(folder: str, summary: Summary) -> str:

@@ -8,6 +8,7 @@ from pipelines.benchmarks.target_overlap import USED, count_covered
 from pipelines.label_manifest import NO_VIDEO, WHY, SpaceFacts
 from pipelines.reporting.markdown import escape, table
 from pipelines.reporting.summary import Summary, dataset_options, matched_labels
+from pipelines.yields import counted
 
 _ENDS = 20
 
@@ -28,7 +29,7 @@ def describe_space(folder: str, summary: Summary, facts: SpaceFacts) -> str:
     )
     intro = (
         f"Seed labels found in the catalog: {summary.labels_matched:,}; "
-        f"{summary.labels_kept:,} with {min_videos:,} videos or more were kept, "
+        f"{summary.labels_kept:,} with {counted(min_videos, 'video')} or more were kept, "
         f"{summary.labels_dropped:,} left out. "
         "`labels.parquet` and every MANIFEST.json list them in the order of `label_id`; "
         f"`labels.json` says what they depend on.{skew}"

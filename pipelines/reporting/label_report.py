@@ -13,6 +13,7 @@ from pipelines.reporting.plots import (
     draw_videos_per_label,
 )
 from pipelines.reporting.summary import Summary, dataset_options
+from pipelines.yields import counted
 
 _TABLE_END = 12
 _EXAMPLES = 5
@@ -45,7 +46,7 @@ def _kept(labels: Sequence[LabelRow], summary: Summary, min_videos: int) -> dict
     fifth = max(1, len(counts) // 5)
     note = (
         f"{summary.labels_matched:,} seed labels were found in the catalog, {len(counts):,} are "
-        f"kept ({min_videos:,} videos or more). The {fifth:,} largest hold "
+        f"kept ({counted(min_videos, 'video')} or more). The {fifth:,} largest hold "
         f"{cumulative_shares(counts)[fifth]:.0%} of the videos; the median label has "
         f"{counts[len(counts) // 2]:,}. A video counts for each of its labels."
     )

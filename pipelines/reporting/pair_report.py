@@ -38,13 +38,15 @@ def pair_fields(folder: str, summary: Summary, most: int) -> dict[str, str]:
 
 
 def _note(summary: Summary, shown: int) -> str:
+    sets = summary.duplicates.target_sets.items()
+    unseen = "".join(f" {foreign(n)}: {said}." for n, c in sets if (said := c.say_unseen()))
     if not summary.duplicates.count:
-        return "No video was found to overlap a target video."
+        return f"No video was found to overlap a target video.{unseen}"
     by_target = ", ".join(
         f"{count:,} of {foreign(target)}" for target, count in summary.duplicates.by_target.items()
     )
     by_chance = text(summary.duplicates.by_chance() or "", limit=400)
-    removed = f"Videos removed: {summary.duplicates.count:,} ({by_target}). {by_chance}"
+    removed = f"Videos removed: {summary.duplicates.count:,} ({by_target}).{unseen} {by_chance}"
     if not shown:
         return removed
     return (

@@ -25,7 +25,7 @@ ADVICE: Mapping[Reason, Advice] = {
         "If that is meant, name the address in fetch.allow_addresses.",
     ),
     Reason.UNREACHABLE: Advice(
-        "No such host, or nothing answers there.", "Check the network, then run fetch again."
+        "No such host, or nothing answers there.", "Check the network, then RETRY=unreachable."
     ),
     Reason.GONE: Advice("The post or file is no longer there (404, 410).", "Nothing: link rot."),
     Reason.DENIED: Advice(
@@ -38,27 +38,29 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.ROBOTS: Advice(
         "The host's robots.txt does not allow it to us.", "Nothing: respect it, or ask the host."
     ),
-    Reason.BUSY: Advice("The server asks to slow down (429, 503).", "Run fetch again later."),
+    Reason.BUSY: Advice(
+        "The server asks to slow down (429, 503).", "Nothing: the next run tries again."
+    ),
     Reason.BROKEN_SERVER: Advice(
-        "The server failed, or its answer was no valid HTTP.", "Run fetch again later."
+        "The server failed, or its answer was no valid HTTP.", "Later, RETRY=broken_server."
     ),
     Reason.REDIRECTS: Advice(
         "More redirects than fetch.max_redirects, or a loop.", "List the final URI."
     ),
     Reason.TIMEOUT: Advice(
         "Not done within fetch.deadline_s, or silent for fetch.idle_s.",
-        "Raise them on a slow network, then run fetch again.",
+        "Raise them on a slow network, then RETRY=timeout.",
     ),
     Reason.TOO_LARGE: Advice("More bytes than fetch.max_bytes.", "Raise it if you want these."),
     Reason.ENCODED: Advice(
         "The server compressed the answer although told not to.", "Nothing on your side."
     ),
     Reason.TRUNCATED: Advice(
-        "The connection ended before the last byte, every time.", "Run fetch again later."
+        "The connection ended before the last byte, every time.", "Later, RETRY=truncated."
     ),
     Reason.HOST_FAILING: Advice(
         "Its host failed fetch.host_failures times in a row and was left alone.",
-        "Run fetch again later.",
+        "Nothing: the next run tries again.",
     ),
     Reason.EMPTY: Advice("The file has no bytes.", "Correct the source."),
     Reason.NOT_VIDEO: Advice(
@@ -69,7 +71,8 @@ ADVICE: Mapping[Reason, Advice] = {
         "Part of the video cannot be decoded.", "Fetch it anew from a better copy."
     ),
     Reason.TOO_FEW_FRAMES: Advice(
-        "Fewer frames than fetch.min_frames: a still.", "Nothing: it holds no motion."
+        "Fewer frames than fetch.min_frames: a still, or start_s lies beyond the video's end.",
+        "Correct start_s; a still holds no motion.",
     ),
     Reason.TOO_SHORT: Advice(
         "Shorter than fetch.min_duration_s when decoded.", "Lower it if you want these."
@@ -81,10 +84,12 @@ ADVICE: Mapping[Reason, Advice] = {
         "A frame has more pixels than fetch.max_pixels.", "Raise it if you trust the source."
     ),
     Reason.DECODER_TIMEOUT: Advice(
-        "Decoding took longer than fetch.decode_deadline_s.", "Raise it on a slow machine."
+        "Decoding took longer than fetch.decode_deadline_s.",
+        "Raise it on a slow machine, then RETRY=decoder_timeout.",
     ),
     Reason.DECODER_MEMORY: Advice(
-        "Decoding wanted more than fetch.decode_memory_bytes.", "Raise it if you trust the source."
+        "Decoding wanted more than fetch.decode_memory_bytes.",
+        "Raise it if you trust the source, then RETRY=decoder_memory.",
     ),
     Reason.DECODER_CRASHED: Advice(
         "The decoder died; the file may be hostile.", "Do not open it elsewhere."

@@ -24,6 +24,7 @@ from formats.tables import (
     schema_of,
 )
 from pipelines.options import Options
+from pipelines.reporting.target_counts import TargetCount, count_targets
 from pipelines.run import STAGES, JobError, StageRecord, read_record
 
 REPOST = "repost of "
@@ -61,6 +62,7 @@ class DuplicateSummary:
     """How many of them matched upside down, by chance alone; None if that was not looked at."""
     reposts: int | None
     """Videos removed because another one of the source shows the same; None if not looked for."""
+    target_sets: Mapping[str, TargetCount]
 
     def by_chance(self) -> str | None:
         """What the decoys say about false removals, for people; None if they were not looked at."""
@@ -265,6 +267,7 @@ def _duplicates(
         record.counts["compared"],
         record.counts["decoy_hits"] if options.decoys else None,
         reposts if options.reposts else None,
+        count_targets(folder),
     )
 
 

@@ -48,7 +48,7 @@ def test_what_is_written_reads_back_equal(tmp_path: Path) -> None:
     [
         ("engine.gear=3", "'gear' is no option of [engine]; did you mean 'gears'?"),
         ("motor.gears=3", "'motor' is no section; known: engine"),
-        ("engine.gears=many", "engine.gears: wants a int, got 'many'"),
+        ("engine.gears=many", "engine.gears: wants an int, got 'many'"),
         ("engine.gears=0", "engine: gears must be at least 1, got 0"),
         ("engine.turbo=maybe", "engine.turbo: wants true or false, got 'maybe'"),
         ("gears=3", "'gears=3' is not of the form section.option=value"),
@@ -71,7 +71,7 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="stands outside a"):
         load_settings(Car, [str(bad)])
     bad.write_text("[engine]\ngears = 3.5\n")
-    with pytest.raises(SettingsError, match=r"wants a int, got 3\.5"):
+    with pytest.raises(SettingsError, match=r"wants an int, got 3\.5"):
         load_settings(Car, [str(bad)])
 
 

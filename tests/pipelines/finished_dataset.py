@@ -26,6 +26,7 @@ from formats.tables import (
     LabelRow,
     LedgerRow,
     MatchRow,
+    SplitQuotaRow,
     TargetVideoRow,
     VideoRow,
     write_rows,
@@ -122,6 +123,8 @@ def write_finished(
     for split in options.split.splits:
         chosen = clips if split in ("all", "short") else []
         _write_split(out, split, [_clip(post, split, labels) for post in chosen], tuple(labels))
+    quotas = [SplitQuotaRow(row.label_id, row.label, row.videos, 0, 0, 0, 0, None) for row in rows]
+    write_rows(str(out / "quotas.parquet"), quotas, SplitQuotaRow)
     _write_records(out, posts)
     return targets
 

@@ -5,7 +5,7 @@ import apache_beam as beam
 import pytest
 
 from formats.storage import StorageError
-from pipelines.engine import Engine, progress
+from pipelines.engine import Engine, check_runner, progress
 from pipelines.run import JobError
 
 
@@ -70,3 +70,12 @@ def test_a_bar_moves_from_a_worker_thread(capsys: pytest.CaptureFixture[str]) ->
         Engine(workers=2).execute(lambda p: p | beam.Create([1, 2, 3]) | beam.Map(advance))
     progress.advance()
     assert "count" in capsys.readouterr().err
+
+
+def test_a_runner_that_beam_cannot_make_is_refused_in_one_line_with_those_it_can() -> None:
+    check_runner("FlinkRunner")
+    with pytest.raises(JobError, match=r"^RUNNER=Flank: .* local, .*FlinkRunner.* class$"):
+        check_runner("Flank")
+    for name in ("no.such.Runner", "apache_beam.NoSuchRunner"):
+        with pytest.raises(JobError, match=rf"^RUNNER={name}: "):
+            check_runner(name)

@@ -87,3 +87,15 @@ def test_what_a_disk_refuses_is_one_sentence_that_names_the_path(
         f"tagreel: {out}/stages/expand.json: cannot be used: Is a directory; move what stands in "
         "the way, then run the same command again\n"
     )
+
+
+def test_target_sets_are_not_replaced_by_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes = tmp_path / "out" / "targets" / "mine"
+    hashes.mkdir(parents=True)
+    (tmp_path / "out" / ".lock").touch()
+    words = ["--catalog", __file__, "--out", str(tmp_path / "out")]
+    assert main(["targets", *words]) == 1
+    assert "name TARGETS, or NAME and ROOT" in capsys.readouterr().err
+    assert hashes.exists()

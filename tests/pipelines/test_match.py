@@ -135,7 +135,11 @@ def test_too_many_unreadable_rows_end_the_job_and_say_where_they_are_listed(tmp_
     catalog = tmp_path / "c.jsonl"
     catalog.write_text('{"video_id": "a", "uri": "u", "hashtags": ["yoga"]}\nno json\n')
     made = job(tmp_path / "out", catalog)
-    with pytest.raises(JobError, match=r"1 of 2 rows cannot be read; .*unreadable lists them"):
+    said = (
+        r"1 of 2 rows cannot be read; .*unreadable lists them .*\(such as .*c\.jsonl, line 2: .+\)"
+        r'.*SET="match\.max_bad_fraction=0\.5"'
+    )
+    with pytest.raises(JobError, match=said):
         run_stage("match", made)
 
 

@@ -104,8 +104,8 @@ def test_reasons_come_with_what_they_mean_and_what_to_do(content):
     assert shown == (
         "Videos that were not stored Rejected not_video 1 Not a video file: often a web page, an "
         "image or a playlist. List the address of the file, not of the page that shows it. To be "
-        "tried again when fetch runs next busy 1 The server asks to slow down (429, 503). Run "
-        "fetch again later."
+        "tried again when fetch runs next busy 1 The server asks to slow down (429, 503). "
+        "Nothing: the next run tries again."
     )
 
 

@@ -67,7 +67,10 @@ FINE = {"stored": 10}
     [
         ([FINE] * 4, Verdict.COMPLETE),
         ([FINE, GONE, GONE], Verdict.LINK_ROT),
-        ([{"rejected:denied": 1, "rejected:not_video": 1}], Verdict.LINK_ROT),
+        # Of a few failures half say nothing; half of five or more do.
+        ([{"rejected:denied": 1, "rejected:not_video": 1}], Verdict.MIXED),
+        ([{"stored": 3, "rejected:unreachable": 1, "rejected:too_short": 1}], Verdict.MIXED),
+        ([{"rejected:denied": 3, "rejected:not_video": 2}], Verdict.LINK_ROT),
         # One host that is silent is down; three in four that are: one's own network.
         ([FINE, FINE, FINE, SILENT], Verdict.HOST_DOWN),
         ([FINE, SILENT, SILENT, SILENT], Verdict.OWN_NETWORK),
@@ -79,7 +82,7 @@ FINE = {"stored": 10}
         # What was not asked for says nothing; what was asked for before does.
         ([{"rejected:unreachable": 2, "retry_later:host_failing": 90}] * 3, Verdict.OWN_NETWORK),
         ([{"retry_later:host_failing": 90}], Verdict.MIXED),
-        ([{"retry_later:busy": 3, "rejected:gone": 1}], Verdict.OVERLOADED),
+        ([{"retry_later:busy": 4, "rejected:gone": 1}], Verdict.OVERLOADED),
         ([{"rejected:gone": 2, "rejected:not_video": 3, "rejected:timeout": 2}], Verdict.MIXED),
         ([], Verdict.COMPLETE),
     ],

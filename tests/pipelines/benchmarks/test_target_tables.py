@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.benchmarks.target_tables import TargetEntry, read_targets, target_folder, target_name
+from pipelines.benchmarks.target_tables import (
+    TargetEntry,
+    check_target_sets,
+    read_targets,
+    target_folder,
+    target_name,
+)
 from pipelines.run import JobError
 
 
@@ -22,10 +28,13 @@ def test_a_target_table_needs_two_columns_and_may_have_four(tmp_path: Path) -> N
         ("", "found: none"),
         ("video_id,uri\na,b\na,c\n", r"1 video_id\(s\) stand there more than once"),
         (
-            "video_id,uri,label,subset\na,b,yoga,../../escape\n",
-            r"the subset or task '\.\./\.\./escape' cannot be the name of a folder",
+            "video_id,uri,label_../../escape,subset\na,b,yoga,val\n",
+            r"the task '\.\./\.\./escape' cannot be the name of a folder",
         ),
-        ("video_id,uri,label,subset\na,b,yoga,..\n", r"the subset or task '\.\.' cannot be"),
+        (
+            "video_id,uri,label,subset\na,a.mp4,yoga,val\nb,b.mp4,yoga,validation\n",
+            r"bench\.csv, line 3: the subset 'validation' is neither train nor val, nor empty",
+        ),
     ],
 )
 def test_a_wrong_target_table_is_refused_by_name(
@@ -40,6 +49,36 @@ def test_a_wrong_target_table_is_refused_by_name(
 def test_a_missing_target_table_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"none\.csv: cannot be read as a target table"):
         read_targets(str(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (
+            "my/nothere.csv",
+            "my/nothere.csv: no such target table; TARGETS names CSV files, ",
+        ),
+        ("ufc101:/data/ucf", "unknown benchmark ufc101 (did you mean ucf101?)"),
+        ("mine:/data", "unknown benchmark mine (known: kinetics, ucf101, "),
+        (":/data", "unknown benchmark '' (known: kinetics, ucf101, "),
+        ("ucf101:", "ucf101: in which folder? ROOT=FOLDER says it (or ucf101:FOLDER)"),
+        ("ucf101:/nowhere", "/nowhere: no such folder; it should hold ucf101"),
+    ],
+)
+def test_a_target_set_that_is_not_there_is_named_before_anything_is_done(
+    named: str, said: str
+) -> None:
+    with pytest.raises(JobError) as caught:
+        check_target_sets([named])
+    assert str(caught.value).startswith(said)
+
+
+def test_a_wrong_table_is_found_with_those_that_are_not_there(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("video_id,uri\na,a.mp4\n")
+    bad.write_text("id,uri\na,a.mp4\n")
+    with pytest.raises(JobError, match=r"bad\.csv: needs the columns video_id and uri"):
+        check_target_sets([str(good), str(bad)])
 
 
 def test_a_table_may_name_pieces_and_several_tasks(tmp_path: Path) -> None:

@@ -261,6 +261,8 @@ def test_how_many_objects_have_a_key_is_told(tmp_path: Path) -> None:
         "uploader": 2,
         "licence": 1,
         "duration_s": 1,
+        "start_s": 0,
+        "end_s": 0,
     }
 
 

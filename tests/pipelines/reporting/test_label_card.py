@@ -43,7 +43,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_labels_left_out_are_counted_by_reason_and_listed(out: Path) -> None:
     section = describe_space(str(out), summarise(str(out)), read_space_facts(str(out)))
-    assert "found in the catalog: 6; 2 with 1 videos or more were kept, 4 left out." in section
+    assert "found in the catalog: 6; 2 with 1 video or more were kept, 4 left out." in section
     by_reason, labels = section.split("\n\n")[3::2]
     assert [(line.split(" | ")[0], line.split()[-2]) for line in by_reason.splitlines()[2:]] == [
         (r"| label\_subset", "1"),

@@ -8,6 +8,11 @@ def test_every_reason_has_its_own_advice():
     assert all(advice.meaning and advice.remedy for advice in ADVICE.values())
 
 
+def test_what_no_run_tries_again_by_itself_is_said_to_need_retry():
+    for reason in (Reason.UNREACHABLE, Reason.TIMEOUT, Reason.BROKEN_SERVER, Reason.TRUNCATED):
+        assert f"RETRY={reason}." in ADVICE[reason].remedy
+
+
 def test_advice_is_found_by_the_word_in_the_table():
     assert advice_on("gone") == ADVICE[Reason.GONE]
 

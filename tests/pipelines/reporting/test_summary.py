@@ -57,6 +57,7 @@ def test_every_count_of_a_finished_dataset(out):
             "compared": 5,
             "decoy_hits": 1,
             "reposts": None,
+            "target_sets": {"benchmark": {"videos": 1, "hashed": 1}},
         },
         "splits": {
             "all": {"videos": 3, "clips": 3, "minutes": 4 / 60, "labels": 2},

@@ -104,6 +104,20 @@ def test_a_server_that_is_not_there_puts_the_video_off(tmp_path):
     assert found == (Reason.UNREACHABLE, 2, True)
 
 
+def test_a_host_whose_name_does_not_resolve_puts_the_video_off(tmp_path, monkeypatch):
+    def getaddrinfo(*_args: object, **_kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    found = refused("http://host.example/", tmp_path, robots_txt=True, max_tries=3)
+    assert found == (Reason.UNREACHABLE, 1, True)
+
+
+def test_a_host_without_tls_is_final(server, tmp_path):
+    uri = server.uri.replace("http:", "https:")
+    assert refused(uri, tmp_path, robots_txt=True) == (Reason.UNREACHABLE, 1, False)
+
+
 def test_a_busy_robots_txt_that_recovers_is_obeyed(server, tmp_path):
     answers = iter([503, 503])
 
