@@ -189,7 +189,9 @@ def test_how_the_work_is_done_may_change_between_two_tries(data: Path, tmp_path:
 def test_a_run_with_other_options_is_refused(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path)
     other = replace(TINY, train=replace(TINY.train, lr=0.5))
-    with pytest.raises(TrainingError, match=r"holds a run with train.lr = 0.02, not 0.5: choose"):
+    with pytest.raises(
+        TrainingError, match=r"holds a run with train.lr = 0.02, not 0.5: name another OUT="
+    ):
         run(data, tmp_path, other)
 
 
