@@ -5,7 +5,6 @@ At most its first 500 KiB are read, as the RFC has it. Lines that are no rules m
 """
 
 import re
-import socket
 import threading
 import time
 from collections import OrderedDict
@@ -155,10 +154,8 @@ class Robots:
         if trouble.reason not in _PASSING:
             return trouble
         reason = Reason.BROKEN_SERVER if trouble.reason == Reason.TRUNCATED else trouble.reason
-        # What answers without TLS will do so for the video, too; a name that is not found now may
-        # be found by the next run, from another network.
-        final = reason == Reason.UNREACHABLE and not (trouble.again or trouble.later)
-        later = not final or isinstance(trouble.__cause__, socket.gaierror)
+        # A name that does not exist will not do so for the video either: no need to try again.
+        later = trouble.again or trouble.later or reason != Reason.UNREACHABLE
         said = HttpTrouble(
             reason, f"robots.txt: {trouble.detail}", again=trouble.again, later=later
         )
@@ -167,7 +164,7 @@ class Robots:
             return said
         entry.rules = None
         entry.failures += 1
-        if entry.failures >= self._max_failures or final:
+        if entry.failures >= self._max_failures or not later:
             said.again = False
             entry.trouble = said
             entry.until = time.monotonic() + max(_CLOSED_S, said.after_s)

@@ -104,13 +104,20 @@ def test_a_server_that_is_not_there_puts_the_video_off(tmp_path):
     assert found == (Reason.UNREACHABLE, 2, True)
 
 
-def test_a_host_whose_name_does_not_resolve_puts_the_video_off(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "wanted"),
+    [
+        # A name that does not exist does not for the video either; else the resolver is ill.
+        (socket.EAI_NONAME, (Reason.UNREACHABLE, 1, False)),
+        (socket.EAI_AGAIN, (Reason.UNREACHABLE, 2, True)),
+    ],
+)
+def test_a_dead_name_is_final_and_a_dead_resolver_is_not(tmp_path, monkeypatch, number, wanted):
     def getaddrinfo(*_args: object, **_kwargs: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "no")
+        raise socket.gaierror(number, "no")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    found = refused("http://host.example/", tmp_path, robots_txt=True, max_tries=3)
-    assert found == (Reason.UNREACHABLE, 1, True)
+    assert refused("http://host.example/", tmp_path, robots_txt=True, max_tries=2) == wanted
 
 
 def test_a_host_without_tls_is_final(server, tmp_path):
