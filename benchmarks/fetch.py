@@ -1,6 +1,6 @@
 """What fetching costs: download, check, store and fingerprint, beside bare ffmpeg loops.
 
-Run: python benchmarks/fetch.py [FOLDER_OF_VIDEOS]
+Run: python -m benchmarks.fetch [FOLDER_OF_VIDEOS]
 
 Without a folder, 40 clips of 640x360 and 10 s are made: windows that wander over textures with the
 spectrum of photographs, under some grain. The peers get local files and check nothing; they are one
@@ -142,7 +142,7 @@ def fetch_cost(videos: list[Path], out: Path) -> tuple[float, float, int]:
         rows.append(MatchRow(row_key(uri), video.stem, uri, ("yoga",), ("yoga",)))
     write_rows(str(out / "matches" / "part-0.parquet"), rows, MatchRow)
     before = children_s()
-    command = [sys.executable, __file__, "--stage", str(out), str(port)]
+    command = [sys.executable, "-m", "benchmarks.fetch", "--stage", str(out), str(port)]
     with open(out / "log.txt", "w") as log:
         child = subprocess.Popen(command, stderr=log)
     peak = watch(child.pid, child)

@@ -1,6 +1,6 @@
 """What matching costs: the whole stage and its peak memory, beside the same join in DuckDB.
 
-Run: python benchmarks/match.py [POSTS ...]      (default 500000 5000000; needs the extra `bench`)
+Run: python -m benchmarks.match [POSTS ...]      (default 500000 5000000; needs the extra `bench`)
 
 Posts are generated: five hashtags each, Zipf-distributed over 100,000 made-up ones, one in fifty a
 relevant one. Both sides read the catalog's Parquet, fold the hashtags, look them up and write one
@@ -68,7 +68,7 @@ SIDES = ("tagreel", "duckdb")
 
 def cost(side: str, catalog: str, hashtags: str) -> tuple[float, float]:
     """CPU seconds and peak MiB of one side in a process of its own."""
-    command = [sys.executable, __file__, "--side", side, catalog, hashtags]
+    command = [sys.executable, "-m", "benchmarks.match", "--side", side, catalog, hashtags]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     cpu, peak = json.loads(done.stdout.splitlines()[-1])
     return cpu, peak
