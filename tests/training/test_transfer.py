@@ -15,7 +15,7 @@ WORDS = [
     "model.width=8", "model.precision=float32", "clips.num_frames=6", "clips.fps=0",
     "clips.height=26", "clips.width=34", "clips.crop=24", "clips.mirror=false", "train.threads=1",
     "train.clips=480", "train.batch_size=12", "train.lr=0.05", "train.lr_batch_size=12",
-    "train.warmup_clips=24", "train.tensorboard=false", "finetune.clips=24",
+    "train.warmup_clips=24", "train.lr_factor=0.4", "train.tensorboard=false", "finetune.clips=24",
     "finetune.batch_size=12", "finetune.grid_lr=0.01", "finetune.grid_weight_decay=0.005",
     "finetune.threads=1", "finetune.tensorboard=false", "evaluate.clips=2",
     "evaluate.linear_clips=2",
