@@ -55,6 +55,7 @@ def test_a_folder_that_the_disk_refuses_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_without_a_folder_nothing_is_held() -> None:
-    with run_folder(""):
-        pass
+def test_without_a_folder_nothing_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run_folder(""), run_folder(""):
+        assert list(tmp_path.iterdir()) == []
