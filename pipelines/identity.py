@@ -39,7 +39,8 @@ def split_piece(uri: str) -> tuple[str, tuple[float, float] | None]:
     >>> split_piece("http://example.org/a.mp4#t=10,2")
     ('http://example.org/a.mp4#t=10,2', None)
     """
-    found = _PIECE.fullmatch(uri)
+    # Most name none, and the search goes through all of a URI.
+    found = _PIECE.fullmatch(uri) if "#t=" in uri else None
     if found is None or float(found[2]) >= float(found[3]):
         return uri, None
     return found[1], (float(found[2]), float(found[3]))

@@ -57,6 +57,7 @@ from pipelines.removal.takedown_list import (
 )
 from pipelines.reporting.summary import dataset_options
 from pipelines.run import Job, JobError
+from pipelines.yields import counted
 
 CONFIG = "config.toml"
 
@@ -107,7 +108,8 @@ def describe(done: TakenDown) -> str:
     if done.resumed:
         lines.insert(0, "finished a takedown that had been cut")
     lines.append(
-        f"{done.videos:,} videos taken down; {done.listed:,} entries were on the list before"
+        f"{counted(done.videos, 'video')} taken down; "
+        f"{done.listed:,} entries were on the list before"
     )
     return "\n".join(lines)
 

@@ -218,6 +218,9 @@ def _pieces(
     columns: Mapping[str, pa.Array], rows: int
 ) -> tuple[pa.DoubleArray, pa.DoubleArray, Mask]:
     """The seconds at which pieces begin and end, null for whole videos; which rows have neither."""
+    if "start_s" not in columns and "end_s" not in columns:
+        whole = pa.nulls(rows, pa.float64())
+        return whole, whole, np.zeros(rows, np.bool_)
     start_s, no_start = to_seconds(columns.get("start_s"), rows)
     end_s, no_end = to_seconds(columns.get("end_s"), rows)
     start_s = pc.if_else(end_s.is_valid(), pc.fill_null(start_s, 0.0), start_s)
