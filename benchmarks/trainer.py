@@ -5,8 +5,8 @@ Run: python -m benchmarks.trainer [--nets 18x8,34x8,34x32] [--batch N] [--steps 
 Pixels are random and lie on the device, so this is the network alone: forward, backward and the
 optimiser's step. `python -m training bench --data ...` measures it with the loader.
 
-    reference  torchvision's definition of R(2+1)D-18: plain nn.Conv3d, float32, eager, channels
-               first, SGD with momentum. torchvision itself would bring another torch, so the same
+    reference  torchvision's R(2+1)D-18: plain nn.Conv3d, float32, eager, channels first, SGD with
+               momentum. Where torchvision is not installed (it would bring another torch), the same
                layers are built by `midplanes="torchvision"`, which loads its weights. PyTorch's
                defaults hold, which let cuDNN use TF32 for them.
     DxT        ours of depth D on clips of T frames: 2D convolutions in channels-last memory, and
@@ -21,15 +21,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from training.bench import CLASSES, pace, synthetic
 from training.clips import Batch
 from training.learner import Learner, Outcome, build_model, use_device
 from training.models import r2plus1d
+from training.models.networks import WIDTH
 from training.options import ClipOptions, ModelOptions, Options, TrainOptions
 from training.transforms import normalise
 
@@ -50,30 +54,35 @@ class Row:
 def main(words: argparse.Namespace) -> None:
     """Print the table, and write it with the command that made it."""
     device = use_device(0)
-    nets = [tuple(int(n) for n in net.split("x")) for net in words.nets.split(",")]
-    rows = [reference(options_of(words, *nets[0]), device, words.steps)]
-    for depth, frames in nets:
-        for compiled in (False, True) if device.type == "cuda" else (False,):
-            options = options_of(words, depth, frames)
-            rows.append(ours(options, device, words.steps, compiled))
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{name}, torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}")
     print(f"{'':28}{'batch':>7}{'clips/s':>10}{'ms/step':>10}{'GPU MiB':>10}{'ratio':>7}")
-    for row in rows:
+    rows: list[Row] = []
+    for row in measurements(words, device):
+        rows.append(row)
         ratio = row.clips_per_s / rows[0].clips_per_s
-        print(
-            f"{row.side:28}{row.batch_size:7}{row.clips_per_s:10.1f}{row.step_ms:10.1f}"
-            f"{row.device_mib:10}{ratio:7.2f}"
-        )
-    if words.out:
-        record = {
-            "command": " ".join(["python -m benchmarks.trainer", *sys.argv[1:]]),
-            "device": name,
-            "torch": torch.__version__,
-            "rows": [vars(row) for row in rows],
-        }
-        Path(words.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(words.out).write_text(json.dumps(record, indent=1) + "\n")
+        figures = f"{row.clips_per_s:10.1f}{row.step_ms:10.1f}{row.device_mib:10}{ratio:7.2f}"
+        print(f"{row.side:28}{row.batch_size:7}{figures}", flush=True)
+        if words.out:
+            # After every row: what comes next may fail.
+            record = {
+                "command": " ".join(["python -m benchmarks.trainer", *sys.argv[1:]]),
+                "device": name,
+                "torch": torch.__version__,
+                "cudnn": torch.backends.cudnn.version(),
+                "rows": [vars(row) for row in rows],
+            }
+            Path(words.out).parent.mkdir(parents=True, exist_ok=True)
+            Path(words.out).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def measurements(words: argparse.Namespace, device: torch.device) -> Iterator[Row]:
+    """The reference, then every net of ours."""
+    nets = [tuple(int(n) for n in net.split("x")) for net in words.nets.split(",")]
+    yield reference(options_of(words, *nets[0]), device, words.steps)
+    for compiled in (False, True) if device.type == "cuda" else (False,):
+        for depth, frames in nets:
+            yield ours(options_of(words, depth, frames), device, words.steps, compiled)
 
 
 def options_of(words: argparse.Namespace, depth: int, frames: int) -> Options:
@@ -99,8 +108,7 @@ def ours(options: Options, device: torch.device, steps: int, compiled: bool) -> 
 
 def reference(options: Options, device: torch.device, steps: int) -> Row:
     """The speed of torchvision's definition at the same settings, in the usual way."""
-    model = r2plus1d(18, CLASSES, midplanes="torchvision", width=options.model.width)
-    model.fold(False)
+    model, whose = reference_model(options.model.width)
     model.to(device)
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
@@ -112,8 +120,19 @@ def reference(options: Options, device: torch.device, steps: int) -> Row:
         optimiser.step()
         return Outcome(step, loss, False)
 
-    name = f"reference 18x{options.clips.num_frames}"
+    name = f"{whose} 18x{options.clips.num_frames}"
     return measured(name, synthetic(options, CLASSES, device), learn, options, steps)
+
+
+def reference_model(width: int) -> tuple[nn.Module, str]:
+    """R(2+1)D-18 in plain layers, and who built it."""
+    if width == WIDTH and find_spec("torchvision"):
+        torchvision = import_module("torchvision")
+        built: nn.Module = torchvision.models.video.r2plus1d_18(num_classes=CLASSES)
+        return built, f"torchvision {torchvision.__version__.partition('+')[0]}"
+    model = r2plus1d(18, CLASSES, midplanes="torchvision", width=width)
+    model.fold(False)
+    return model, "reference"
 
 
 def measured(

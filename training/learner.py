@@ -2,8 +2,10 @@
 
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -11,13 +13,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 
 from training.clips import Batch
 from training.layouts import build
 from training.models.networks import VideoResNet
 from training.options import ModelOptions, TrainOptions, lr_factors
-from training.ranks import from_first, local_rank, ranks, summed
+from training.ranks import averaging, from_first, local_rank, ranks, summed
 from training.restoring import restore_momenta, restore_network
 from training.schedule import learning_rate
 from training.transforms import normalise
@@ -174,16 +175,20 @@ class Learner:
         network: nn.Module = self.model
         gpu = self.device.type == "cuda"
         if ranks().count > 1:
-            # Batch-norm statistics are each rank's own (paper 3.3): no buffers are exchanged.
-            network = DistributedDataParallel(
-                network,
-                device_ids=[self.device] if gpu else None,
-                broadcast_buffers=False,
-                gradient_as_bucket_view=True,
-            )
+            network = averaging(network, self.device)
         if compiled and gpu:
+            _refuse_without_compiler()
             network = cast(nn.Module, torch.compile(network, dynamic=False))
         return network
+
+
+def _refuse_without_compiler() -> None:
+    compilers = (os.environ.get("CC", ""), "cc", "gcc", "clang")
+    if not find_spec("triton") or not any(shutil.which(name) for name in compilers if name):
+        raise TrainingError(
+            "train.compile=true needs Triton and a C compiler, which are not here: install gcc and "
+            "triton, or set train.compile=false"
+        )
 
 
 def forward(

@@ -81,7 +81,7 @@ class TrainOptions:
     checkpoint_steps: int = operational(1000)
     """Steps between checkpoints; one is also written at the end."""
     compile: bool = operational(False)
-    """Let torch.compile fuse the network's layers; only on a GPU."""
+    """Let torch.compile fuse the network's layers; only on a GPU, needs Triton and a C compiler."""
     tensorboard: bool = operational(True)
     """Also write loss, rate and speed for TensorBoard, to `tensorboard/` in the run's folder."""
 

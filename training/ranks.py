@@ -4,9 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 class PeerError(Exception):
@@ -71,6 +74,26 @@ def ranks() -> Ranks:
 def local_rank() -> tuple[int, int]:
     """Which process of how many on this machine."""
     return int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def averaging(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, whose gradients become the mean of all ranks' when they are computed.
+
+    Batch-norm statistics are each rank's own (paper 3.3): no buffers are exchanged.
+    """
+    return DistributedDataParallel(
+        network,
+        device_ids=[device] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+        **_no_buffers(),
+    )
+
+
+def _no_buffers() -> dict[str, Any]:
+    """PyTorch 2.13 warns of the option's old name, and 2.11 knows no other."""
+    known = signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return {name: False}
 
 
 def summed(values: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """From scaled frames to what a network sees: which frames, which square, which numbers."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import permutations
 from typing import NamedTuple
 
@@ -120,7 +121,11 @@ def normalise(frames_BTHWC: Tensor, how: str) -> Tensor:
         # One level of 255: noise of a clip in which nothing moves is not blown up to a signal.
         frames = frames / (frames.std((1, 2, 3, 4), keepdim=True) + 1)
     else:
-        mean = torch.tensor(MEAN, device=frames.device)
-        std = torch.tensor(STD, device=frames.device)
-        frames = (frames - mean) / std
+        frames = (frames - _constant(MEAN, frames.device)) / _constant(STD, frames.device)
     return frames.permute(0, 4, 1, 2, 3)
+
+
+@lru_cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    # Moved there anew for each batch, it would wait until a GPU has done all that it was asked.
+    return torch.tensor(values, device=device)

@@ -1,19 +1,23 @@
 """Clips as their stored planes, made to RGB squares on the device that will use them.
 
 Scaling, cropping and mirroring are two matrix products per plane, one for rows and one for columns,
-so clips of one size are done at once, and only the crop is computed. Colour planes are scaled
-straight from half size to the crop. No more of the stored frames travels than the crop needs.
+for all clips of a batch at once whatever their sizes, and only the crop is computed. Colour planes
+are scaled straight from half size to the crop. No more of the stored frames travels than the crop
+needs.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from training.transforms import Cut
 
@@ -26,6 +30,8 @@ _TO_RGB = (
 
 _CHROMA_SHIFT = 0.25
 """H.264's colour samples lie on every second column of the brightness, not between two of them."""
+
+_ROUND = 64
 
 
 class Part(NamedTuple):
@@ -68,21 +74,81 @@ class YuvClips:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Tensor:
         """uint8 RGB [B, T, crop, crop, 3] on the device."""
         bytes_N = self.bytes_N.to(device, non_blocking=non_blocking)
-        wholes = zip(self.sizes, self.cuts, strict=True)
-        parts = [part_of(size, cut, self.crop) for size, cut in wholes]
-        clips = torch.split(bytes_N, [self.num_frames * part.bytes for part in parts])
-        alike: dict[tuple[int, int, int, int], list[int]] = {}
-        for i, (size, cut) in enumerate(zip(self.sizes, self.cuts, strict=True)):
-            alike.setdefault((*size, cut.height, cut.width), []).append(i)
-        rgb = torch.empty(self.shape, dtype=torch.uint8, device=bytes_N.device)
+        parts = [
+            part_of(size, cut, self.crop) for size, cut in zip(self.sizes, self.cuts, strict=True)
+        ]
         # Whole numbers up to 255 times weights: half precision would be off by a level.
         with torch.autocast(bytes_N.device.type, enabled=False):
-            for (height, width, *_), members in alike.items():
-                stacked = torch.stack([clips[i] for i in members])
-                frames_BTN = stacked.view(len(members), self.num_frames, -1)
-                pieces = [(parts[i], self.cuts[i]) for i in members]
-                rgb[members] = _squares(frames_BTN, (height, width), pieces, self.crop)
-        return rgb
+            y = self._plane(bytes_N, parts, 0) - 16
+            u, v = (self._plane(bytes_N, parts, number) - 128 for number in (1, 2))
+            rgb = torch.stack([a * y + b * u + c * v for a, b, c in _TO_RGB], dim=-1)
+        squares = rgb.round_().clamp_(0, 255).to(torch.uint8)
+        for square, cut in zip(squares, self.cuts, strict=True):
+            if cut.channels != (0, 1, 2):
+                square.copy_(square[..., list(cut.channels)])
+            if cut.inverted:
+                square.copy_(255 - square)
+        return squares
+
+    def _plane(self, bytes_N: Tensor, parts: Sequence[Part], number: int) -> Tensor:
+        """Y, U or V of all squares, [B, T, crop, crop].
+
+        Parts of unlike size are taken as if all were as large as the largest: what is read beyond
+        a part's own edge has the weight 0. So the work does not come in as many small pieces as
+        there are sizes.
+        """
+        half = 2 if number else 1
+        starts = [0, *accumulate(self.num_frames * part.bytes for part in parts)]
+        place_BK = torch.tensor(
+            [
+                (start + _plane_start(part, number), part.bytes, part.width // half)
+                for start, part in zip(starts, parts, strict=False)
+            ]
+        ).to(bytes_N.device, non_blocking=True)
+        height = max(part.height for part in parts) // half
+        width = max(part.width for part in parts) // half
+        first_B1, frame_B1, row_B1 = place_BK.T[..., None]
+        at = partial(torch.arange, device=bytes_N.device)
+        frame_BT = first_B1 + frame_B1 * at(self.num_frames)
+        row_BH = row_B1 * at(height)
+        place_BTHW = frame_BT[..., None, None] + row_BH[:, None, :, None] + at(width)
+        plane_BTHW = bytes_N.take(place_BTHW.clamp_(max=len(bytes_N) - 1)).float()
+        rows, columns = self._both_weights(parts, half, (height, width), bytes_N.device)
+        # Columns of all frames of a clip in one product; rows come after, of narrower frames.
+        narrow_BNC = plane_BTHW.flatten(1, 2) @ columns
+        return rows[:, None] @ narrow_BNC.view(*plane_BTHW.shape[:3], self.crop)
+
+    def _both_weights(
+        self, parts: Sequence[Part], half: int, room: tuple[int, int], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """What rows, and what columns, are multiplied by: [B, crop, H] and [B, W, crop].
+
+        Which pixels of its part each pixel of a square is made of.
+        """
+        along = np.arange(self.crop)
+        clips = list(zip(self.sizes, self.cuts, parts, strict=True))
+        rows = [
+            (size[0] // half, cut.height, 0.0, part.top // half, cut.top + along)
+            for size, cut, part in clips
+        ]
+        shift = _CHROMA_SHIFT if half > 1 else 0.0
+        columns = [
+            (
+                size[1] // half,
+                cut.width,
+                shift,
+                part.left // half,
+                cut.left + (along[::-1] if cut.mirror else along),
+            )
+            for size, cut, part in clips
+        ]
+        return _gathered(rows, room[0], device), _gathered(columns, room[1], device).mT
+
+
+def _plane_start(part: Part, number: int) -> int:
+    """Where in a frame of a part its Y, U or V begins."""
+    luma = part.height * part.width
+    return (0, luma, luma * 5 // 4)[number]
 
 
 def part_of(size: tuple[int, int], cut: Cut, crop: int) -> Part:
@@ -105,59 +171,39 @@ def _stretch(source: int, scaled: int, start: int, crop: int) -> tuple[int, int]
     return max(0, min(first // 2 * 2, source - count)), count
 
 
-def _squares(
-    frames_BTN: Tensor, size: tuple[int, int], pieces: Sequence[tuple[Part, Cut]], crop: int
+def _gathered(
+    wanted: Sequence[tuple[int, int, float, int, npt.NDArray[np.int64]]],
+    room: int,
+    device: torch.device,
 ) -> Tensor:
-    """uint8 RGB squares of clips of one size, scaled to one size."""
-    _, _, height, width = pieces[0][0]
-    luma, colour = height * width, height * width // 4
-    planes = torch.split(frames_BTN.float(), [luma, colour, colour], dim=2)
-    shape = frames_BTN.shape[:2]
-    rows, columns = _both_weights(size, pieces, crop, frames_BTN.device)
-    y = rows[0] @ planes[0].reshape(*shape, height, width) @ columns[0] - 16
-    u, v = (
-        rows[1] @ plane.reshape(*shape, height // 2, width // 2) @ columns[1] - 128
-        for plane in planes[1:]
-    )
-    rgb = torch.stack([a * y + b * u + c * v for a, b, c in _TO_RGB], dim=-1)
-    squares = rgb.round_().clamp_(0, 255).to(torch.uint8)
-    for square, (_, cut) in zip(squares, pieces, strict=True):
-        if cut.channels != (0, 1, 2):
-            square.copy_(square[..., list(cut.channels)])
-        if cut.inverted:
-            square.copy_(255 - square)
-    return squares
+    """[B, crop, room]: of each clip's weights the rows it names, from a column on.
 
-
-def _both_weights(
-    size: tuple[int, int], pieces: Sequence[tuple[Part, Cut]], crop: int, device: torch.device
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(brightness, colour) of what rows, and of what columns, are multiplied by.
-
-    [B, 1, crop, H] and [B, 1, W, crop]: which pixels of its part each pixel of a square is made of.
+    `wanted` are (source, scaled, shift) of `_weights`, the first column, and the rows.
     """
-    part, cut = pieces[0]
-    place_BK = torch.tensor(
-        [(p.top, p.left, c.top, c.left, c.mirror) for p, c in pieces], device=device
-    )
-    along = torch.arange(crop, device=device)
-    row_BC = place_BK[:, 2, None] + along
-    column_BC = place_BK[:, 3, None] + torch.where(
-        place_BK[:, 4, None] > 0, crop - 1 - along, along
-    )
-    rows, columns = [], []
-    for half, shift in ((1, 0.0), (2, _CHROMA_SHIFT)):
-        row_BH = place_BK[:, 0, None] // half + torch.arange(part.height // half, device=device)
-        down = _weights(size[0] // half, cut.height, 0.0, device)
-        rows.append(down[row_BC[:, :, None], row_BH[:, None]][:, None])
-        column_BW = place_BK[:, 1, None] // half + torch.arange(part.width // half, device=device)
-        across = _weights(size[1] // half, cut.width, shift, device)
-        columns.append(across[column_BC[:, None], column_BW[:, :, None]][:, None])
-    return (rows[0], rows[1]), (columns[0], columns[1])
+    kinds = list(dict.fromkeys(key[:3] for key in wanted))
+    reach = max(max(key[0], key[3] + room) for key in wanted)
+    scaled = max(kind[1] for kind in kinds)
+    # Rounded, or hardly two batches would ask for the same.
+    shape = (-(-scaled // _ROUND) * _ROUND, -(-reach // _ROUND) * _ROUND)
+    bank = torch.stack([_roomy_weights(*kind, shape, device) for kind in kinds])
+    kind_B = [kinds.index(key[:3]) for key in wanted]
+    rows_BC = np.stack([key[4] for key in wanted])
+    chosen = np.column_stack((kind_B, [key[3] for key in wanted], rows_BC))
+    chosen_BK = torch.from_numpy(chosen).to(device, non_blocking=True)
+    column_BR = chosen_BK[:, 1, None] + torch.arange(room, device=device)
+    return bank[chosen_BK[:, 0, None, None], chosen_BK[:, 2:, None], column_BR[:, None]]
 
 
 @lru_cache(maxsize=256)
-def _weights(source: int, scaled: int, shift: float, device: torch.device) -> Tensor:
+def _roomy_weights(
+    source: int, scaled: int, shift: float, shape: tuple[int, int], device: torch.device
+) -> Tensor:
+    """`_weights`, filled up with zeros."""
+    weights = _weights(source, scaled, shift)
+    return functional.pad(weights, (0, shape[1] - source, 0, shape[0] - scaled)).to(device)
+
+
+def _weights(source: int, scaled: int, shift: float) -> Tensor:
     """[scaled, source]: bilinear, wider where it makes smaller, edges repeated, as swscale does."""
     ratio = source / scaled
     reach = max(1.0, ratio)
@@ -169,4 +215,4 @@ def _weights(source: int, scaled: int, shift: float, device: torch.device) -> Te
     weight_ST[tap_T < first_S[:, None]] = 0
     weights = np.zeros((source, scaled))
     np.add.at(weights, np.clip(tap_T, 0, source - 1), weight_ST.T)
-    return torch.from_numpy((weights / weights.sum(0)).T.astype(np.float32)).to(device)
+    return torch.from_numpy((weights / weights.sum(0)).T.astype(np.float32))

@@ -38,9 +38,9 @@ def test_an_r2d_learns_from_single_frames_and_goes_on_as_an_r3d_on_clips(tmp_pat
     )
     assert (deep.step, deep.labels, deep.dataset_id) == (0, flat.labels, flat.dataset_id)
     thin, thick = flat.model["layer2.0.conv1.0.weight"], deep.model["layer2.0.conv1.0.weight"]
-    assert torch.equal(thick, thin.expand(-1, -1, 3, -1, -1) / 3)
+    assert torch.equal(thick, thin.cpu().expand(-1, -1, 3, -1, -1) / 3)
     norm = "layer4.1.conv2.1.running_var"
-    assert torch.equal(deep.model[norm], flat.model[norm])
+    assert torch.equal(deep.model[norm], flat.model[norm].cpu())
     # It is where pre-training and transfer may start from.
     words = ["model.kind=r3d", "clips.num_frames=8"]
     end = commands.pretrain(

@@ -117,6 +117,7 @@ def test_a_run_cut_and_taken_up_ends_like_one_that_was_not(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="bit for bit is promised for CPUs")
 def test_a_process_that_is_killed_again_and_again_ends_like_one_that_lived(
     data: Path, tmp_path: Path
 ) -> None:

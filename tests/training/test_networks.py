@@ -14,6 +14,7 @@ from training.models import inflate, r2d, r2plus1d, r3d
 from training.models.convolutions import (
     CubicConv,
     FoldingConv,
+    FoldingNorm,
     PointConv,
     SpatialConv,
     TemporalConv,
@@ -217,22 +218,37 @@ def test_weights_of_the_public_definitions_load_strictly_and_give_their_outputs(
         PointConv(3, 5, stride=(1, 2)),
     ],
 )
-def test_folding_changes_no_value(conv: nn.Conv3d) -> None:
-    frames = torch.randn(2, 3, 7, 9, 11)
+@pytest.mark.parametrize("length", [7, 1])
+def test_folding_changes_no_value(conv: nn.Conv3d, length: int) -> None:
+    frames = torch.randn(2, 3, length, 9, 11)
     plain = functional.conv3d(frames, conv.weight, None, conv.stride, conv.padding)
     for layout in (frames, channels_last(frames)):
         torch.testing.assert_close(conv(layout), plain, atol=1e-5, rtol=1e-5)
 
 
-def test_a_network_gives_the_same_folded_or_not_in_either_memory_order() -> None:
+def test_compiled_one_frame_gives_the_values_and_gradients_of_the_whole_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conv, frames = TemporalConv(3, 5), channels_last(torch.randn(2, 3, 1, 4, 6))
+    gradients = []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda said=compiling: said)
+        output = conv(frames)
+        gradients.append((output, *torch.autograd.grad(output.square().sum(), conv.weight)))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_a_network_gives_the_same_folded_or_not_in_either_memory_order(learning: bool) -> None:
     torch.manual_seed(0)
-    model = r2plus1d(18, 3, width=8).eval()
+    model = r2plus1d(18, 3, width=8).train(learning)
     frames = torch.randn(2, 3, 4, 24, 24)
     with torch.inference_mode():
         folded = model(frames)
         model.fold(False)
         plain, lasting = model(frames), model(channels_last(frames))
-    assert all(not m.folded for m in model.modules() if isinstance(m, FoldingConv))
+    parts = [m for m in model.modules() if isinstance(m, FoldingConv | FoldingNorm)]
+    assert not any(part.folded for part in parts)
     torch.testing.assert_close(plain, folded, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(lasting, folded, atol=1e-5, rtol=1e-4)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from training.models.convolutions import (
     CubicConv,
     FoldingConv,
+    FoldingNorm,
     PointConv,
     SpatialConv,
     TemporalConv,
@@ -144,7 +145,7 @@ class VideoResNet(nn.Module):
         """
         self._folded = folded
         for module in self.modules():
-            if isinstance(module, FoldingConv):
+            if isinstance(module, FoldingConv | FoldingNorm):
                 module.folded = folded
 
     def activations(self, frames_BCTHW: Tensor) -> Tensor:
