@@ -68,7 +68,7 @@ DATA ?= out/$(notdir $(basename $(SEED)))
 train_out = $(if $(filter command line,$(origin OUT)),$(OUT),$(DATA)/training)
 train_config = $(or $(CONFIG),sample)
 train_set = $(foreach word,$(SET),--set "$(word)")
-train_with = $(if $(GPUS),-m torch.distributed.run --standalone --nproc-per-node "$(GPUS)" -m training,-m training)
+train_with = $(if $(GPUS),-m training.launch "$(GPUS)",-m training)
 train: $(VENV)/.train ## pre-train, then compare with random initialisation   [DATA OUT CONFIG SET GPUS WEIGHTS]
 	@$(BIN)/python $(train_with) train $(if $(WEIGHTS),--weights "$(WEIGHTS)") --data "$(DATA)" --out "$(train_out)" --config "$(train_config)" $(train_set)
 

@@ -18,7 +18,7 @@ from training.inflation import inflate_checkpoint
 from training.learner import TrainingError
 from training.loop import TrainingStopped
 from training.options import Options, load_options, override
-from training.ranks import PeerError, joined, ranks
+from training.ranks import PeerError, first_to_say, joined, ranks
 from training.run_folder import run_folder
 from training.targets import check_targets, find_targets, without_training
 from training.truth import TargetError
@@ -50,19 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 failed, 2 called wrongly, 130 interrupted, 143 stopped by SIGTERM with a checkpoint.
     Of the processes that torchrun starts, the first one prints what came out.
     """
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     verb: Callable[[argparse.Namespace], str] = parsed.verb
     try:
         with joined() as here, run_folder(getattr(parsed, "out", None) or ""):
             text = verb(parsed)
             if here.writes:
                 print(text)
-    except TrainingStopped as error:
-        print(f"tagreel: {error}", file=sys.stderr)
-        return 143
     except _EXPECTED as error:
-        print(f"tagreel: {error}", file=sys.stderr)
-        return 1
+        if first_to_say(str(error)):
+            print(f"tagreel: {error}", file=sys.stderr)
+        return 143 if isinstance(error, TrainingStopped) else 1
     except KeyboardInterrupt:
         again = "the same command goes on from the last checkpoint"
         print(f"tagreel: stopped; {again}", file=sys.stderr)
@@ -178,12 +176,13 @@ def _own_checkpoint(out: str) -> str:
     return str(path)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+def parser() -> argparse.ArgumentParser:
+    """What the command line may hold."""
+    whole = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    verbs = whole.add_subparsers(required=True, metavar="VERB")
     _add_source_verbs(verbs)
     _add_target_verbs(verbs)
-    return parser
+    return whole
 
 
 def _add_source_verbs(verbs: _Verbs) -> None:

@@ -96,6 +96,21 @@ def _no_buffers() -> dict[str, Any]:
     return {name: False}
 
 
+def first_to_say(text: str) -> bool:
+    """Whether no other rank has said this: what all of them meet, one tells.
+
+    No rank waits for another; one whose connection is gone is always the first.
+    """
+    if not distributed.is_initialized():
+        return True
+    try:
+        # The store through which the ranks found each other lives as long as any of them.
+        store = distributed.distributed_c10d._get_default_store()
+        return store.add(f"tagreel said {text}", 1) == 1
+    except RuntimeError:
+        return True
+
+
 def summed(values: Tensor) -> Tensor:
     """The sum of every rank's values, the same on all; waits for the slowest."""
     if distributed.is_initialized():
