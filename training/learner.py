@@ -177,12 +177,17 @@ class Learner:
         if ranks().count > 1:
             network = averaging(network, self.device)
         if compiled and gpu:
-            _refuse_without_compiler()
+            refuse_without_compiler()
             network = cast(nn.Module, torch.compile(network, dynamic=False))
         return network
 
 
-def _refuse_without_compiler() -> None:
+def refuse_without_compiler() -> None:
+    """Refuse torch.compile where what it compiles with is missing.
+
+    Raises:
+        TrainingError: there is no Triton, or no C compiler.
+    """
     compilers = (os.environ.get("CC", ""), "cc", "gcc", "clang")
     if not find_spec("triton") or not any(shutil.which(name) for name in compilers if name):
         raise TrainingError(

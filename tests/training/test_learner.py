@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from training.learner import (
     loss_of,
     parameter_groups,
     refuse_cudnn,
+    refuse_without_compiler,
     use_device,
 )
 from training.options import FinetuneOptions, ModelOptions, TrainOptions
@@ -168,6 +170,15 @@ def test_compiling_is_for_gpus() -> None:
     assert loss_at(learner, 0) == loss_at(
         Learner(build_model(TINY, 2, 0), TrainOptions(), TINY, CPU), 0
     )
+
+
+def test_without_a_c_compiler_nothing_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(TrainingError, match=r"needs Triton and a C compiler.* set train.compile=f"):
+        refuse_without_compiler()
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,13 @@ class TemporalConv(FoldingConv):
         """[B, C, T, H, W] -> [B, C', T', H, W]."""
         if not self.folded:
             return super().forward(input)
-        weight, reach = self.weight.flatten(3), self.reach
         if input.shape[2] == 1 and torch.compiler.is_compiling():
             # The memory order of such an input is ambiguous, and torch.compile (2.11) expects the
             # kernel's gradient in another one than it gets. Only the middle meets the one frame.
-            weight, reach = weight[:, :, reach : reach + 1], 0
-        lines = functional.conv2d(input.flatten(3), weight, None, (self.stride[0], 1), (reach, 0))
+            return _mixed(input, self.weight[:, :, self.reach])
+        lines = functional.conv2d(
+            input.flatten(3), self.weight.flatten(3), None, (self.stride[0], 1), (self.reach, 0)
+        )
         return lines.reshape(*lines.shape[:3], *input.shape[3:])
 
 
@@ -96,9 +97,12 @@ class PointConv(FoldingConv):
         if not self.folded:
             return super().forward(input)
         time, space, _ = self.stride
-        kept = input[:, :, ::time, ::space, ::space]
-        lines = functional.conv2d(kept.flatten(3), self.weight.flatten(3))
-        return lines.reshape(*lines.shape[:3], *kept.shape[3:])
+        return _mixed(input[:, :, ::time, ::space, ::space], self.weight)
+
+
+def _mixed(input: Tensor, weight: Tensor) -> Tensor:
+    """The channels of every pixel [B, C, T, H, W] by weights [C', C, 1 ...]: a matrix product."""
+    return functional.linear(input.movedim(1, -1), weight.flatten(1)).movedim(-1, 1)
 
 
 class CubicConv(nn.Conv3d):
