@@ -74,6 +74,8 @@ class TakenDown:
     """New entries that nothing in the dataset is called."""
     resumed: bool
     """A takedown before this one had been cut, and is done now."""
+    emptied: bool
+    """No clip is left, so there is no report and no card any more."""
 
 
 def take_down(out: Path, path: str) -> TakenDown:
@@ -84,8 +86,8 @@ def take_down(out: Path, path: str) -> TakenDown:
         ShardError: a shard that must be written anew is damaged.
         TableError: a table is damaged, or older than this version.
     """
-    entries = read_entries(path)
-    resumed = finish_takedown(out)
+    entries, card = read_entries(path), out / "DATASET_CARD.md"
+    had_card, resumed = card.exists(), finish_takedown(out)
     before = read_list(out)
     wanted = before.with_entries(entries)
     found = _find(out, wanted)
@@ -96,7 +98,8 @@ def take_down(out: Path, path: str) -> TakenDown:
     hits = Counter(digest for _, digests in found.values() for digest in digests)
     new = [entry for entry in entries if not _is_listed(entry, before)]
     unknown = tuple(e for e in new if not any(hits[digest] for digest in e.hashes().values()))
-    return TakenDown(len(found), len(entries) - len(new), unknown, resumed)
+    emptied = had_card and not card.exists()
+    return TakenDown(len(found), len(entries) - len(new), unknown, resumed, emptied)
 
 
 def describe(done: TakenDown) -> str:
@@ -111,6 +114,8 @@ def describe(done: TakenDown) -> str:
         f"{counted(done.videos, 'video')} taken down; "
         f"{done.listed:,} entries were on the list before"
     )
+    if done.emptied:
+        lines.append("no clip is left: the report and the card are gone")
     return "\n".join(lines)
 
 

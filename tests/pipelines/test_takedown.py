@@ -263,10 +263,13 @@ def test_a_takedown_that_was_cut_is_finished_by_the_next_command(
 
 
 @pytest.mark.slow
-def test_everything_can_go(world: Path, whole: Path, tmp_path: Path) -> None:
+def test_everything_can_go(
+    world: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = copy(whole, tmp_path / "out")
     (tmp_path / "all.txt").write_text("".join(f"{uri}\n" for _, uri, *_ in POSTS))
     assert main(["takedown", "--out", str(out), "--ids", str(tmp_path / "all.txt")]) == 0
+    assert capsys.readouterr().out.endswith("no clip is left: the report and the card are gone\n")
     assert not list(out.glob("shards/*/*.tar")) and not stored(out)
     assert {fate for fate, *_ in fates(out).values()} == {"taken_down"}
 
