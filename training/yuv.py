@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -74,15 +73,19 @@ class YuvClips:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Tensor:
         """uint8 RGB [B, T, crop, crop, 3] on the device."""
         bytes_N = self.bytes_N.to(device, non_blocking=non_blocking)
-        parts = [
-            part_of(size, cut, self.crop) for size, cut in zip(self.sizes, self.cuts, strict=True)
-        ]
+        squares = torch.empty(self.shape, dtype=torch.uint8, device=bytes_N.device)
+        alike: dict[tuple[int, int], list[int]] = {}
+        clips = self._clips()
+        for number, clip in enumerate(clips):
+            # Or one that is much wider than all others would make every clip as large as itself.
+            about = clip.part.height.bit_length(), clip.part.width.bit_length()
+            alike.setdefault(about, []).append(number)
         # Whole numbers up to 255 times weights: half precision would be off by a level.
         with torch.autocast(bytes_N.device.type, enabled=False):
-            y = self._plane(bytes_N, parts, 0) - 16
-            u, v = (self._plane(bytes_N, parts, number) - 128 for number in (1, 2))
-            rgb = torch.stack([a * y + b * u + c * v for a, b, c in _TO_RGB], dim=-1)
-        squares = rgb.round_().clamp_(0, 255).to(torch.uint8)
+            for members in alike.values():
+                film = _Film(bytes_N, [clips[i] for i in members], self.num_frames, self.crop)
+                at_B = torch.tensor(members).to(bytes_N.device, non_blocking=True)
+                squares.index_copy_(0, at_B, film.squares())
         for square, cut in zip(squares, self.cuts, strict=True):
             if cut.channels != (0, 1, 2):
                 square.copy_(square[..., list(cut.channels)])
@@ -90,59 +93,88 @@ class YuvClips:
                 square.copy_(255 - square)
         return squares
 
-    def _plane(self, bytes_N: Tensor, parts: Sequence[Part], number: int) -> Tensor:
-        """Y, U or V of all squares, [B, T, crop, crop].
+    def _clips(self) -> list["_Clip"]:
+        clips, start = [], 0
+        for size, cut in zip(self.sizes, self.cuts, strict=True):
+            part = part_of(size, cut, self.crop)
+            clips.append(_Clip(start, part, size, cut))
+            start += self.num_frames * part.bytes
+        return clips
 
-        Parts of unlike size are taken as if all were as large as the largest: what is read beyond
-        a part's own edge has the weight 0. So the work does not come in as many small pieces as
-        there are sizes.
-        """
-        half = 2 if number else 1
-        starts = [0, *accumulate(self.num_frames * part.bytes for part in parts)]
+
+class _Clip(NamedTuple):
+    """Where a clip lies in the bytes of a batch, and what is to be done to it."""
+
+    start: int
+    part: Part
+    size: tuple[int, int]
+    cut: Cut
+
+
+@dataclass(frozen=True)
+class _Film:
+    """Some clips of a batch, done at once.
+
+    They are taken as if all were as large as the largest: what is read beyond a part's own edge has
+    the weight 0. So the work does not come in as many small pieces as there are sizes.
+    """
+
+    bytes_N: Tensor
+    """Of the whole batch."""
+    clips: Sequence[_Clip]
+    num_frames: int
+    crop: int
+
+    def squares(self) -> Tensor:
+        """uint8 RGB [B, T, crop, crop, 3]."""
+        y = self._plane(0) - 16
+        u, v = (self._plane(number) - 128 for number in (1, 2))
+        rgb = torch.stack([a * y + b * u + c * v for a, b, c in _TO_RGB], dim=-1)
+        return rgb.round_().clamp_(0, 255).to(torch.uint8)
+
+    def _plane(self, number: int) -> Tensor:
+        """Y, U or V of the squares, [B, T, crop, crop]."""
+        half, device = 2 if number else 1, self.bytes_N.device
         place_BK = torch.tensor(
             [
                 (start + _plane_start(part, number), part.bytes, part.width // half)
-                for start, part in zip(starts, parts, strict=False)
+                for start, part, *_ in self.clips
             ]
-        ).to(bytes_N.device, non_blocking=True)
-        height = max(part.height for part in parts) // half
-        width = max(part.width for part in parts) // half
+        ).to(device, non_blocking=True)
+        height = max(clip.part.height for clip in self.clips) // half
+        width = max(clip.part.width for clip in self.clips) // half
         first_B1, frame_B1, row_B1 = place_BK.T[..., None]
-        at = partial(torch.arange, device=bytes_N.device)
+        at = partial(torch.arange, device=device)
         frame_BT = first_B1 + frame_B1 * at(self.num_frames)
         row_BH = row_B1 * at(height)
         place_BTHW = frame_BT[..., None, None] + row_BH[:, None, :, None] + at(width)
-        plane_BTHW = bytes_N.take(place_BTHW.clamp_(max=len(bytes_N) - 1)).float()
-        rows, columns = self._both_weights(parts, half, (height, width), bytes_N.device)
+        last = len(self.bytes_N) - 1
+        plane_BTHW = self.bytes_N.take(place_BTHW.clamp_(max=last)).float()
+        rows, columns = self._rows(half, height), self._columns(half, width).mT
         # Columns of all frames of a clip in one product; rows come after, of narrower frames.
         narrow_BNC = plane_BTHW.flatten(1, 2) @ columns
         return rows[:, None] @ narrow_BNC.view(*plane_BTHW.shape[:3], self.crop)
 
-    def _both_weights(
-        self, parts: Sequence[Part], half: int, room: tuple[int, int], device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """What rows, and what columns, are multiplied by: [B, crop, H] and [B, W, crop].
-
-        Which pixels of its part each pixel of a square is made of.
-        """
+    def _rows(self, half: int, room: int) -> Tensor:
+        """[B, crop, room]: which rows of its part each row of a square is made of."""
         along = np.arange(self.crop)
-        clips = list(zip(self.sizes, self.cuts, parts, strict=True))
-        rows = [
+        wanted = [
             (size[0] // half, cut.height, 0.0, part.top // half, cut.top + along)
-            for size, cut, part in clips
+            for _, part, size, cut in self.clips
         ]
-        shift = _CHROMA_SHIFT if half > 1 else 0.0
-        columns = [
+        return _gathered(wanted, room, self.bytes_N.device)
+
+    def _columns(self, half: int, room: int) -> Tensor:
+        """The same of columns."""
+        shift, along = _CHROMA_SHIFT if half > 1 else 0.0, np.arange(self.crop)
+        wanted = [
             (
-                size[1] // half,
-                cut.width,
-                shift,
-                part.left // half,
+                *(size[1] // half, cut.width, shift, part.left // half),
                 cut.left + (along[::-1] if cut.mirror else along),
             )
-            for size, cut, part in clips
+            for _, part, size, cut in self.clips
         ]
-        return _gathered(rows, room[0], device), _gathered(columns, room[1], device).mT
+        return _gathered(wanted, room, self.bytes_N.device)
 
 
 def _plane_start(part: Part, number: int) -> int:

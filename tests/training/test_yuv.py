@@ -85,10 +85,13 @@ def test_what_travels_of_a_frame_lies_in_it_on_even_pixels(
 def test_clips_of_several_sizes_come_in_their_order_each_with_its_own_cut() -> None:
     options = ClipOptions(num_frames=FRAMES)
     videos = [colourful(128, 228, 1), colourful(128, 170, 2), colourful(128, 228, 3)]
+    videos += [colourful(96, 700, 4), colourful(222, 128, 5)]
     cuts = [
         centre_cut((128, 171), options),
         recoloured(random_cut((128, 171), options, (0.9, 0.1, 0.9)), (0.6, 0.1)),
         random_cut((128, 171), options, (0.2, 0.8, 0.1)),
+        random_cut((128, 171), options, (0.9, 0.99, 0.9)),
+        random_cut((128, 171), options, (0.4, 0.2, 0.1)),
     ]
     numbers = list(range(FRAMES))
     clips = pack(list(zip(videos, cuts, strict=True)), 112)
