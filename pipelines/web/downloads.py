@@ -36,13 +36,17 @@ class Download(Copy):
 
     def _try(self) -> None:
         uri = self.uri
-        for _ in range(self._options.max_redirects + 1):
-            with self._visit.get(uri, self._headers(), self._deadline) as response:
-                location = response.headers.get("Location")
-                if response.status not in _REDIRECTS or location is None:
-                    self.final_uri = uri
-                    self._receive(response)
-                    return
+        for hop in range(self._options.max_redirects + 1):
+            try:
+                with self._visit.get(uri, self._headers(), self._deadline) as response:
+                    location = response.headers.get("Location")
+                    if response.status not in _REDIRECTS or location is None:
+                        self.final_uri = uri
+                        self._receive(response)
+                        return
+            except HttpTrouble as trouble:
+                trouble.asked |= hop > 0  # If not this host, then the one that led here.
+                raise
             uri = read_redirect(uri, location)
         raise HttpTrouble(Reason.REDIRECTS, f"more than {self._options.max_redirects}")
 

@@ -54,6 +54,12 @@ def status_cases(video: bytes) -> list[Case]:
 
 def redirect_cases(video: bytes, beyond: dict[str, str]) -> tuple[list[Case], dict[str, Answer]]:
     """Redirects; `beyond` has the outcome of addresses elsewhere. Rows, and where they lead."""
+
+    def leaves(number: int, location: str, outcome: str) -> Case:
+        # Where nobody answers: tried again from the start, unless other rows have found out before.
+        requests = None if outcome.startswith(LATER) else 1
+        return Case(f"/beyond{number}.mp4", status(302, Location=location), outcome, requests)
+
     rows = [
         Case("/self.mp4", status(302, Location="/self.mp4"), _no("redirects"), MAX_REDIRECTS + 1),
         Case("/empty.mp4", status(302, Location=""), _no("redirects"), MAX_REDIRECTS + 1),
@@ -65,10 +71,7 @@ def redirect_cases(video: bytes, beyond: dict[str, str]) -> tuple[list[Case], di
             Case(f"/{code}.mp4", in_turn(status(code, Location="goal")))
             for code in (301, 302, 303, 307, 308)
         ),
-        *(
-            Case(f"/beyond{number}.mp4", status(302, Location=location), outcome)
-            for number, (location, outcome) in enumerate(beyond.items())
-        ),
+        *(leaves(number, *there) for number, there in enumerate(beyond.items())),
     ]
     hops = {f"/hop/{n}": status(302, Location=f"/hop/{n - 1}") for n in range(1, 11) if n != 5}
     leads = {"/pong.mp4": status(302, Location="/ping.mp4"), "/goal": good(video)}

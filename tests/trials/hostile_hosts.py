@@ -25,7 +25,7 @@ class Case:
     outcome: str = "clip"
     """A fate, or `fate:reason`."""
     requests: int | None = 1
-    """How often it is asked for; None: that depends on the clock."""
+    """How often it is asked for; None: that depends on what came first, and the row tells."""
     source: bytes | None = None
     """The bytes that must have been received, where they are not the good video."""
 

@@ -8,12 +8,15 @@ import pytest
 
 from formats.tables import Reason
 from pipelines.sources import Fetched
+from pipelines.web.visits import visit_of, visiting
 from tests.pipelines.faulty_server import (
     BODY,
     SHA256,
     fetch,
+    options,
     refused,
     reset,
+    running_server,
     send,
     sized,
     whole,
@@ -68,6 +71,23 @@ def test_redirects_are_followed_and_the_last_uri_kept(server, tmp_path):
     fetched = fetch(server.uri, tmp_path)
     assert fetched.final_uri == f"http://127.0.0.1:{server.port}/hop3?a=b"
     assert (fetched.tries, len(server.requests)) == (1, 4)
+
+
+def test_a_redirect_to_a_host_that_may_not_be_asked_is_a_try(server, tmp_path):
+    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
+        code = 404 if handler.path == "/robots.txt" else 302
+        send(handler, code, Location=other.uri, Content_Length="0")
+
+    server.answer = answer
+    chosen = {"robots_txt": True, "max_tries": 2}
+    with running_server() as other, visiting(visit_of("led away", options(**chosen))):
+        other.answer = lambda handler, _: send(handler, 500, Content_Length="0")
+        found = [refused(server.uri, tmp_path, **chosen) for _ in range(2)]
+    # The second time the other host is known not to say what it allows, and is left alone.
+    assert found == [(Reason.BROKEN_SERVER, tries, True) for tries in (2, 1)]
+    asked = [path for path, _ in server.requests]
+    assert asked == ["/robots.txt"] + ["/video.mp4"] * (2 + 1)
+    assert len(other.requests) == 2
 
 
 @pytest.mark.parametrize(
