@@ -22,6 +22,7 @@ from dedup.fingerprint import Fingerprint, fingerprint_target, fingerprint_video
 from dedup.index import PIECE_MOST_CODES, TargetIndex, TargetVideo
 from formats.edits import master_options
 from formats.video import VideoOptions, decode_gray, normalise
+from pipelines.options import TargetsOptions
 
 CLIPS, ROUNDS = 6, 3
 SOURCES, TARGETS = 65_000_000, 413_000
@@ -111,8 +112,10 @@ def hashing_s(video: Path) -> float:
 
 
 def hashed(video: Path, kind: Callable[..., Fingerprint]) -> Fingerprint:
-    """The fingerprint of a file."""
-    gray_THW, seconds_T, width, height = decode_gray(str(video), VideoOptions())
+    """The fingerprint of a file, sampled as the stages sample sources and targets."""
+    fps = TargetsOptions().hash_fps if kind is fingerprint_target else VideoOptions().hash_fps
+    options = VideoOptions(hash_fps=fps)
+    gray_THW, seconds_T, width, height = decode_gray(str(video), options)
     return kind(gray_THW, seconds_T, width=width, height=height)
 
 

@@ -16,7 +16,7 @@ from dedup.hashing import (
     is_textured,
     to_codes,
 )
-from dedup.variants import source_boxes, target_coefficients
+from dedup.variants import frames_of, source_boxes, target_coefficients
 
 Seconds = npt.NDArray[np.float32]
 
@@ -82,10 +82,11 @@ def fingerprint_video(
     """
     _check(frames_THW, seconds_T, width, height)
     if not len(frames_THW):
-        return _collect([], seconds_T)
+        return _collect([])
     boxes = source_boxes(frames_THW, width / height)
-    versions = ((name, dct_coefficients(frames_THW, box)) for name, box in boxes.items())
-    return _collect(versions, seconds_T)
+    return _collect(
+        (name, seconds_T, dct_coefficients(frames_THW, box)) for name, box in boxes.items()
+    )
 
 
 def fingerprint_target(
@@ -93,22 +94,23 @@ def fingerprint_target(
 ) -> Fingerprint:
     """Fingerprint a target video: each frame as a re-upload may have altered it.
 
-    About 60 hashes a frame, 110 of one with bars, named by variant: crops at the centre and off
-    it, other aspect ratios, without bars, turned, tilted, and each of these mirrored
-    (`crop85+mirror`).
+    About 76 hashes of every second frame, 162 of one with bars, named by variant: crops at the
+    centre and off it, other aspect ratios, without bars, turned, tilted, and each of these mirrored
+    (`crop85+mirror`); and two or four of those between, of the whole picture.
 
     Raises:
         ValueError: frames, seconds, width or height are not what they should be.
     """
     _check(frames_THW, seconds_T, width, height)
     if not len(frames_THW):
-        return _collect([], seconds_T)
-    return _collect(target_coefficients(frames_THW, width / height), seconds_T)
+        return _collect([])
+    variants = target_coefficients(frames_THW, width / height)
+    return _collect((name, seconds_T[frames_of(name)], part) for name, part in variants)
 
 
-def _collect(versions: Iterable[tuple[str, Coefficients]], seconds_T: Seconds) -> Fingerprint:
-    codes, seconds, names = [np.empty((0, CODE_BYTES), np.uint8)], [seconds_T[:0]], []
-    for name, coefficients in versions:
+def _collect(versions: Iterable[tuple[str, Seconds, Coefficients]]) -> Fingerprint:
+    codes, seconds, names = [np.empty((0, CODE_BYTES), np.uint8)], [np.empty(0, np.float32)], []
+    for name, seconds_T, coefficients in versions:
         textured = is_textured(coefficients)
         codes.append(to_codes(coefficients[textured]))
         seconds.append(seconds_T[textured])

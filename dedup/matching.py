@@ -38,7 +38,7 @@ class Duplicate:
     version: str
     """What of the source's frame matched, e.g. `stripped`."""
     frames_needed: int
-    """1, 2 or 3: the rule of the profile that held, the narrowest if several did."""
+    """1, 2, 3 or 4: the rule of the profile that held, the narrowest if several did."""
     in_passing: bool = False
     """One picture gave it away, and more than half of the source video shows others."""
 
@@ -63,7 +63,7 @@ def find_all(
         sizes = [len(fingerprint.codes) for fingerprint in some]
         sources = np.repeat(np.arange(len(some)), sizes)
         codes = np.concatenate([fingerprint.codes for fingerprint in some])
-        hits = index.search(codes, profile.three_frames, sources)
+        hits = index.search(codes, profile.widest, sources)
         starts = np.cumsum(sizes) - sizes
         ends = np.searchsorted(hits.query, np.append(starts, len(codes)))
         for fingerprint, start, (first, last) in zip(some, starts, pairwise(ends), strict=True):

@@ -9,22 +9,35 @@ class Profile:
 
     One frame within `one_frame`, or two within `two_frames`, or three within `three_frames`; of
     several, each two must be `apart` in the source and in the target, or a still picture would
-    count as many.
+    count as many. 0 leaves one of the last two rules out.
     """
 
     one_frame: int
     two_frames: int
     three_frames: int
     apart: int
+    four_frames: int = 0
+    """Four within so many are enough if they keep the pace of the target: see `dedup.vote`."""
+    still: int = 0
+    """One frame within so many is enough if the source video shows that picture alone."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.one_frame <= self.two_frames <= self.three_frames <= 256:
             raise ValueError(f"a profile's distances must rise within 0..256, got {self}")
-        if not 0 <= self.apart <= 256:
-            raise ValueError(f"a profile's apart must be in 0..256, got {self.apart}")
+        for name in ("apart", "four_frames", "still"):
+            if not 0 <= getattr(self, name) <= 256:
+                raise ValueError(f"a profile's {name} must be in 0..256, got {self}")
+
+    @property
+    def widest(self) -> int:
+        """Frames further away than this say nothing."""
+        return max(self.three_frames, self.four_frames, self.still)
 
 
-PROFILES = {"aggressive": Profile(40, 64, 72, apart=16), "scale": Profile(40, 48, 52, apart=24)}
+PROFILES = {
+    "aggressive": Profile(40, 66, 74, apart=16, four_frames=84, still=48),
+    "scale": Profile(40, 48, 52, apart=24),
+}
 """`aggressive` for up to ~10,000 target videos; `scale` keeps false removals rare beyond."""
 
 REPOST_BITS = 24

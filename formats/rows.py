@@ -99,6 +99,7 @@ class VideoRow:
     seconds: tuple[Float32, ...] = ()
     versions: tuple[str, ...] = ()
     tries: int = 0
+    """Those that asked a host for anything: the video, what led to it, or its robots.txt."""
     final_uri: str | None = None
     detail: str | None = None
     """One line on a reason, for people: the HTTP status, the decoder's words."""
@@ -160,7 +161,7 @@ class DuplicateRow:
     version: str = ""
     """What of the source frame matched, e.g. `stripped`."""
     frames_needed: int = 0
-    """1, 2 or 3: the rule of the profile that held, the narrowest if several did."""
+    """1, 2, 3 or 4: the rule of the profile that held, the narrowest if several did."""
     tier: str = "frames"
     """What gave it away: `uri`, `video_id`, `sha256`, `packets` (an exact copy), or `frames`."""
     in_passing: bool = False

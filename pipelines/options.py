@@ -98,8 +98,8 @@ class MatchOptions:
 class TargetsOptions:
     """The benchmarks that the dataset must not overlap."""
 
-    hash_fps: float = 2.0
-    """Frames hashed per second of target video."""
+    hash_fps: float = 4.0
+    """Frames hashed per second of target video: each whole, every second one in all variants."""
     frames_fps: float = 12.0
     """Of a target video that is a folder of pictures, as Something-Something's are."""
     max_failed_fraction: float = 0.0
@@ -120,9 +120,13 @@ class DeduplicateOptions:
     one_frame: int = -1
     """Bits of 256 within which one pair of frames is enough; -1 = the profile's (40 | 40)."""
     two_frames: int = -1
-    """Bits within which two frames, unlike each other, are; -1 = the profile's (64 | 48)."""
+    """Bits within which two frames, unlike each other, are; -1 = the profile's (66 | 48)."""
     three_frames: int = -1
-    """Bits within which three are; -1 = the profile's (72 | 52)."""
+    """Bits within which three are; -1 = the profile's (74 | 52)."""
+    four_frames: int = -1
+    """Bits within which four at the target's pace are; -1 = the profile's (84 | 0, no rule)."""
+    still: int = -1
+    """Bits within which one frame is if the video shows no other; -1 = the profile's (48 | 0)."""
     apart: int = -1
     """Bits by which frames of both videos must differ to count; -1 = the profile's (16 | 24)."""
     reposts: bool = False
@@ -138,6 +142,7 @@ class DeduplicateOptions:
         if self.profile not in ("aggressive", "scale"):
             raise ValueError(f"profile must be aggressive or scale, got {self.profile!r}")
         at_least(self, one_frame=-1, two_frames=-1, three_frames=-1, apart=-1)
+        at_least(self, four_frames=-1, still=-1)
         self.thresholds()
         if not 0 <= self.repost_bits <= 128:
             raise ValueError(f"repost_bits must be in 0..128, got {self.repost_bits}")

@@ -24,7 +24,7 @@ from pipelines.options import Options
 from pipelines.scratch import own_scratch
 
 # Raise it when a stage's output changes for the same options and input.
-FORMAT = 5
+FORMAT = 6
 
 
 # The engine that runs in this process; any other is a Beam runner's name.

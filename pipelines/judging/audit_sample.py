@@ -78,8 +78,8 @@ def stratum_of(row: DuplicateRow, profile: Profile, near_bits: int) -> str:
     """
     if row.tier != FRAMES:
         return EXACT
-    limits = {1: profile.one_frame, 2: profile.two_frames, 3: profile.three_frames}
-    margin = limits[row.frames_needed] - row.min_distance
+    limits = profile.one_frame, profile.two_frames, profile.three_frames, profile.four_frames
+    margin = limits[row.frames_needed - 1] - row.min_distance
     if margin <= near_bits:
         return NEAR
     return MIDDLE if margin <= 3 * near_bits else FAR

@@ -91,11 +91,14 @@ def lines(result: Evaluation) -> Iterator[str]:
 
 def sentences(result: Evaluation) -> Iterator[str]:
     """What the evaluation comes to, for people, one sentence at a time."""
-    *bits, apart = result.thresholds.values()
+    limits = result.thresholds
+    # A rule that a profile leaves out is 0.
+    bits = [str(value) for name, value in limits.items() if "_frame" in name and value]
+    still = f", {limits['still']} of a still picture" if limits.get("still") else ""
     yield (
         f"{len(result.videos) - result.unreadable:,} of {result.target_videos:,} target videos "
         f"were edited in {len(result.edits)} ways and fetched again; profile {result.profile} "
-        f"({'/'.join(map(str, bits))} bits, {apart} apart)."
+        f"({'/'.join(bits)} bits{still}, {limits['apart']} apart)."
     )
     yield (
         f"Mean recall over the edits {result.recall:.3f}, without picture-in-picture "

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from dedup.hashing import WHOLE, Box
-from dedup.variants import MIRROR, inset_box, source_boxes, target_boxes
+from dedup.variants import FRAMED, MIRROR, inset_box, source_boxes, target_boxes
 from formats.snapshots import Snapshot
 
 _TURNS_DEGREES = {"rot90": -90, "rot270": 90}
@@ -53,9 +53,10 @@ def source_view(version: str, frame: Snapshot) -> View:
 def target_view(variant: str, frame: Snapshot) -> View:
     """What a variant does to a target frame; nothing if the variant is unknown."""
     name = variant.removesuffix(MIRROR)
-    turn, tilt = _TURNS_DEGREES.get(name, 0), _TILTS_DEGREES.get(name, 0)
+    turned = name.removeprefix(FRAMED)
+    turn, tilt = _TURNS_DEGREES.get(turned, 0), _TILTS_DEGREES.get(turned, 0)
     boxes = target_boxes(frame.gray_THW, _aspect(frame))
-    box = boxes.get("full" if turn or tilt else name, WHOLE)
+    box = boxes.get(name if not (turn or tilt) else "full" if turned == name else "", WHOLE)
     return View(box, turn, tilt, mirror=variant.endswith(MIRROR))
 
 
@@ -68,10 +69,14 @@ def say_view(name: str) -> str:
     base = name.removesuffix(MIRROR)
     if inset_box(base):
         return "picture in the picture"
-    part = base.removeprefix("barred-")
+    part = base.removeprefix("barred-").removeprefix(FRAMED)
     crop = re.fullmatch(r"crop(\d+)", part)
-    words = f"centre {crop[1]} %" if crop else _WORDS.get(part.removesuffix("87"), part)
-    words += " of picture and bars" * (part != base)
+    place = re.fullmatch(r"part(\d+)-(\d+)", part)
+    words = f"centre {crop[1]} %" if crop else _WORDS.get(part, part)
+    if place:
+        words = f"82 %, {_PLACES_DOWN[place[1]]}, {_PLACES_ACROSS[place[2]]}"
+    words += " of picture and bars" * base.startswith("barred-")
+    words += ", bars left on" * base.startswith(FRAMED)
     return f"{words}, mirrored" if name.endswith(MIRROR) else words
 
 
@@ -85,15 +90,11 @@ _WORDS: Mapping[str, str] = {
     "rot270": "turned right",
     "rot+5": "tilted right",
     "rot-5": "tilted left",
-    "top": "upper part",
-    "bottom": "lower part",
-    "left": "left part",
-    "right": "right part",
-    "topleft": "top left corner",
-    "topright": "top right corner",
-    "bottomleft": "bottom left corner",
-    "bottomright": "bottom right corner",
 }
+_PLACES_DOWN = {"0": "top", "25": "above the middle", "50": "middle"}
+_PLACES_DOWN |= {"75": "below the middle", "100": "bottom"}
+_PLACES_ACROSS = {"0": "left", "25": "left of the centre", "50": "centre"}
+_PLACES_ACROSS |= {"75": "right of the centre", "100": "right"}
 
 
 def draw_frame(frame: Snapshot, view: View, words: str) -> str:

@@ -30,12 +30,13 @@ def test_a_letterboxed_source_video_is_hashed_with_and_without_its_bars():
     assert found.seconds.tolist() == [0.0, 0.5, 0.0, 0.5]
 
 
-def test_a_target_video_has_the_same_seconds_in_every_variant():
-    found = fingerprint_target(noise(2), seconds(2), width=340, height=256)
+def test_a_target_video_has_every_second_frame_in_all_variants_and_each_whole():
+    found = fingerprint_target(noise(3), seconds(3), width=340, height=256)
     variants = list(dict.fromkeys(found.versions))
-    assert {"full", "full+mirror", "crop85", "rot-5+mirror"} <= set(variants)
-    assert found.versions == tuple(name for name in variants for _ in range(2))
-    assert found.seconds.tolist() == [0.0, 0.5] * len(variants)
+    assert {"full", "full+mirror", "crop85", "part25-75", "rot-5+mirror"} <= set(variants)
+    shown = {name: found.seconds[np.array(found.versions) == name].tolist() for name in variants}
+    assert shown.pop("full") == shown.pop("full+mirror") == [0.0, 0.5, 1.0]
+    assert set(map(tuple, shown.values())) == {(0.0, 1.0)}
 
 
 @pytest.mark.parametrize("fingerprint", [fingerprint_video, fingerprint_target])

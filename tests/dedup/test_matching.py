@@ -14,7 +14,7 @@ AGGRESSIVE = PROFILES["aggressive"]
 def test_the_evidence_is_that_of_the_closest_pair():
     codes = random_codes(4)
     index = index_of(codes)
-    shown = source([flipped(codes[1], 20), flipped(codes[2], 7), flipped(codes[3], 80)], [3, 4, 5])
+    shown = source([flipped(codes[1], 20), flipped(codes[2], 7), flipped(codes[3], 86)], [3, 4, 5])
     assert find_duplicates(shown, index, AGGRESSIVE) == (
         Duplicate(
             target="t",
@@ -82,7 +82,8 @@ EDITS = {
     "full+mirror": lambda f: f[:, :, ::-1],
     "crop85": lambda f: resized(f[:, 10:118, 10:118]),
     "crop77+mirror": lambda f: resized(f[:, 15:113, 15:113][:, :, ::-1]),
-    "bottomright": lambda f: resized(f[:, 26:, 26:]),
+    "part100-100": lambda f: resized(f[:, 23:, 23:]),
+    "part25-75": lambda f: resized(f[:, 6:111, 17:122]),
     "square": lambda f: resized(f[:, :, 16:112]),
     "rot270": lambda f: np.rot90(f, -1, (1, 2)),
 }
@@ -140,6 +141,8 @@ def test_a_profile_whose_distances_do_not_rise_is_refused(numbers):
 def test_a_profile_with_an_impossible_apart_is_refused():
     with pytest.raises(ValueError, match="apart must be"):
         Profile(40, 64, 72, apart=257)
+    with pytest.raises(ValueError, match="still must be"):
+        Profile(40, 64, 72, 16, still=-1)
 
 
 @pytest.mark.parametrize("hashed", [False, True])

@@ -107,7 +107,7 @@ def test_stored_source_videos_are_compared_with_each_profile(tmp_path: Path, tab
     before = sorted(map(str, job.out.rglob("videos/*")))
     profiles = list(evaluate_profiles(job, 2, ("aggressive", "scale")))
     assert [result.profile for result in profiles] == ["aggressive", "scale"]
-    assert [result.thresholds["three_frames"] for result in profiles] == [72, 52]
+    assert [result.thresholds["three_frames"] for result in profiles] == [74, 52]
     for result in profiles:
         assert result.source is not None
         assert (result.source.videos, result.source.hits, result.source.known) == (2, 1, 0)

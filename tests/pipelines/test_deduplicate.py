@@ -104,7 +104,8 @@ def test_a_decoy_that_hits_is_kept_with_its_evidence(world: Path, tmp_path: Path
 
 
 def test_thresholds_of_ones_own_and_no_decoys(world: Path, tmp_path: Path) -> None:
-    job = job_of(world, tmp_path, one_frame=0, two_frames=0, three_frames=0, decoys=False)
+    none = dict.fromkeys(("one_frame", "two_frames", "three_frames", "four_frames", "still"), 0)
+    job = job_of(world, tmp_path, **none, decoys=False)
     run(job)
     assert {row.video_id for row in rows_in(job, "duplicates")} == {"copied", "remuxed"}
     assert not part_files(job.path("decoys"))

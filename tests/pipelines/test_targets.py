@@ -95,7 +95,7 @@ def test_a_set_leaves_its_hashes_its_videos_an_index_a_manifest_and_shards(
     ]
     assert not list(out.rglob(".work"))
     first = read_set(str(out / "targets" / "first"))
-    assert (first.target, first.hash_fps, first.search) == ("first", 2.0, "flat")
+    assert (first.target, first.hash_fps, first.search) == ("first", 4.0, "flat")
     assert (first.videos, first.failed, first.pieces[0].videos) == (5, 0, 5)
     videos = list(read_rows(str(out / "target_videos/first.parquet"), TargetVideoRow))
     assert [video.video_id for video in videos] == [f"v{n:02d}" for n in range(5)]

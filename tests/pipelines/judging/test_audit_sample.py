@@ -38,10 +38,12 @@ def draw(rows: list[DuplicateRow], pairs: int, rng_seed: int = 0) -> AuditSample
         (row("a", 31), "middle"),
         (row("a", 16), "middle"),
         (row("a", 15), "far"),
-        (row("a", 41, rule=2), "middle"),
+        (row("a", 46), "near"),
+        (row("a", 42, rule=2), "middle"),
         (row("a", 60, rule=2), "near"),
         (row("a", 70, rule=3), "near"),
         (row("a", 50, rule=3), "middle"),
+        (row("a", 78, rule=4), "near"),
         (row("a", 0, rule=0, tier="sha256"), "exact"),
     ],
 )

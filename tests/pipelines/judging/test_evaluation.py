@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dedup.profiles import PROFILES
 from formats.edits import AS_IS
 from pipelines.judging.edit_recall import EditRecall
 from pipelines.judging.evaluation import (
@@ -12,6 +13,7 @@ from pipelines.judging.evaluation import (
     SourceHits,
     lines,
     read_evaluation,
+    sentences,
     write_evaluation,
 )
 from pipelines.run import JobError
@@ -55,6 +57,14 @@ def test_people_are_told_each_edit_and_what_it_comes_to() -> None:
     ]
     assert "2 of 900 target videos were edited in 2 ways" in said
     assert "profile scale (40/48/52 bits, 40 apart)" in said
+    rules = {**vars(PROFILES["aggressive"]), "still": 0}
+    assert "profile scale (40/66/74/84 bits, 16 apart)" in "\n".join(
+        sentences(replace(RESULT, thresholds=rules))
+    )
+    rules["still"] = 48
+    assert "profile scale (40/66/74/84 bits, 48 of a still picture, 16 apart)" in "\n".join(
+        sentences(replace(RESULT, thresholds=rules))
+    )
     assert "recall over the edits 0.750, without picture-in-picture 1.000" in said
     assert "a wrong target was named for 25.00% of the files" in said
     assert "Of 5,000 stored source videos 12 are like a target, 11 of them known" in said

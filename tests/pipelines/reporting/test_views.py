@@ -98,7 +98,7 @@ def test_an_inset_is_outlined_where_the_whole_video_showed_it():
     view = source_view("inset5-55,40-90", snapshot())
     assert view.box == (0.05, 0.55, 0.4, 0.9)
     assert say_view("inset5-55,40-90") == "picture in the picture"
-    assert say_view("topleft87+mirror") == "top left corner, mirrored"
+    assert say_view("part0-0+mirror") == "82 %, top, left, mirrored"
 
 
 def test_a_source_frame_may_be_mirrored_to_be_held_against_another():
@@ -110,7 +110,10 @@ def test_a_source_frame_may_be_mirrored_to_be_held_against_another():
 
 def test_a_crop_of_a_picture_with_its_bars_says_so():
     assert say_view("barred-crop85+mirror") == "centre 85 % of picture and bars, mirrored"
-    assert say_view("barred-top87") == "upper part of picture and bars"
+    assert say_view("framed-part75-50") == "82 %, below the middle, centre, bars left on"
+    frame = snapshot(bars=32)
+    assert target_view("framed-rot270+mirror", frame) == View(turn_degrees=90, mirror=True)
+    assert say_view("framed-rot270+mirror") == "turned right, bars left on, mirrored"
 
 
 def test_a_tilt_turns_the_picture_below_the_box():
