@@ -13,8 +13,11 @@ from dedup.index import TargetIndex
 from dedup.profiles import Profile
 from dedup.vote import Vote, take_vote
 
-_SEARCHED_AT_ONCE = 128
-"""Source videos whose codes are searched together."""
+_MOST_AT_ONCE, _FIRST_AT_ONCE = 128, 8
+"""Source videos whose codes are searched together, and how many at the start."""
+_HITS_AT_ONCE = 2_000_000
+"""About so many hits are held, some 100 MB: where all videos are alike (people before one backdrop)
+one pair of hashes in a hundred is close, and so fewer videos are searched together."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,18 @@ def find_duplicates(
 def find_all(
     fingerprints: Iterable[Fingerprint], index: TargetIndex, profile: Profile
 ) -> Iterator[tuple[Duplicate, ...]]:
-    """Yield `find_duplicates` of each source video; many at a time are searched far faster."""
-    rest = iter(fingerprints)
-    while some := list(islice(rest, _SEARCHED_AT_ONCE)):
+    """Yield `find_duplicates` of each source video; many at a time are searched far faster.
+
+    Memory grows with the hits of some videos, see `_HITS_AT_ONCE`, not with their number.
+    """
+    rest, count = iter(fingerprints), _FIRST_AT_ONCE
+    while some := list(islice(rest, count)):
         sizes = [len(fingerprint.codes) for fingerprint in some]
         sources = np.repeat(np.arange(len(some)), sizes)
         codes = np.concatenate([fingerprint.codes for fingerprint in some])
         hits = index.search(codes, profile.widest, sources)
+        affordable = _HITS_AT_ONCE * len(some) // max(1, len(hits.query))
+        count = max(1, min(_MOST_AT_ONCE, 4 * len(some), affordable))
         starts = np.cumsum(sizes) - sizes
         ends = np.searchsorted(hits.query, np.append(starts, len(codes)))
         for fingerprint, start, (first, last) in zip(some, starts, pairwise(ends), strict=True):

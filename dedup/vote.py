@@ -69,23 +69,30 @@ class _Compared(NamedTuple):
 def take_vote(fingerprint: Fingerprint, rows: TargetRows, hits: Hits, profile: Profile) -> Vote:
     """The profile's vote on the hits of a source video on one target video, closest first."""
     closest = hits.distance[0]
-    if closest <= profile.one_frame or (
-        closest <= profile.still and _stands_still(fingerprint, int(hits.query[0]))
-    ):
+    if closest <= profile.one_frame:
         near = hits.query[hits.distance <= profile.three_frames]
         matched, shown = np.unique(fingerprint.seconds[near]), np.unique(fingerprint.seconds)
         passing = 2 * len(matched) < len(shown)
-        return Vote(1, passing and _frames_together(fingerprint, rows, hits, profile) != 2)
+        return Vote(1, passing and not _frames_together(fingerprint, rows, hits, profile))
+    if closest <= profile.still and _stands_still(fingerprint, int(hits.query[0])):
+        return Vote(1, in_passing=False)
     return Vote(_frames_together(fingerprint, rows, hits, profile), in_passing=False)
 
 
 def _stands_still(fingerprint: Fingerprint, query: int) -> bool:
-    """Whether the video shows the picture of this hash all the time, in the hash's own version."""
-    of_version = np.array(fingerprint.versions) == fingerprint.versions[query]
-    if len(np.unique(fingerprint.seconds)) > np.count_nonzero(of_version):
+    """Whether the video shows the picture of this hash all the time, in every version.
+
+    Where bars fill much of the frame the raw hashes stay while the picture between them moves, and
+    what is set into a moving picture may stand still.
+    """
+    versions = np.array(fingerprint.versions)
+    matched = versions == versions[query]
+    if len(np.unique(fingerprint.seconds)) > np.count_nonzero(matched):
         return False
     codes = np.ascontiguousarray(fingerprint.codes).view(np.uint64)
-    return bool(_bits(codes[[query]], codes[of_version]).max() < _STILL_BITS)
+    others = (codes[versions == name] for name in np.unique(versions[~matched]))
+    spreads = [_bits(codes[[query]], codes[matched]), *(_bits(some[:1], some) for some in others)]
+    return all(spread.max() < _STILL_BITS for spread in spreads)
 
 
 def _frames_together(
@@ -112,8 +119,9 @@ def _frames_together(
 def _pairs_by_variant(fingerprint: Fingerprint, rows: TargetRows, hits: Hits) -> Iterator[Hits]:
     """Of each variant the closest pairs of frames; the variant with the closest pair first."""
     variant = rows.variant[hits.row]
-    names, first = np.unique(variant, return_index=True)
-    for name in names[np.argsort(first)][:_MOST_VARIANTS]:
+    names, first, counts = np.unique(variant, return_index=True, return_counts=True)
+    several = counts > 1
+    for name in names[several][np.argsort(first[several])][:_MOST_VARIANTS]:
         pairs = _closest_pairs(fingerprint, rows, Hits(*(part[variant == name] for part in hits)))
         if len(pairs.query) > 1:
             yield pairs

@@ -87,7 +87,7 @@ class FetchOptions:
     def __post_init__(self) -> None:
         at_least(self, deadline_s=0.001, max_bytes=1, max_tries=1, videos_per_part=1, gop=1)
         at_least(self, stored_short_edge=16, downloads_per_unit=1, min_frames=1)
-        at_least(self, downloads_per_host=1, host_gap_s=0, host_failures=1)
+        at_least(self, downloads_per_host=1, host_gap_s=0, host_failures=1, hash_fps=0.1)
         fraction(self, "max_failed_fraction")
         fraction(self, "max_host_failed_fraction")
         if self.sandbox not in ("auto", "require"):

@@ -107,6 +107,7 @@ class TargetsOptions:
 
     def __post_init__(self) -> None:
         fraction(self, "max_failed_fraction")
+        at_least(self, hash_fps=0.1)
         if not 0.1 <= self.frames_fps <= 240:
             raise ValueError(f"frames_fps must be in [0.1, 240], got {self.frames_fps}")
 
@@ -124,9 +125,10 @@ class DeduplicateOptions:
     three_frames: int = -1
     """Bits within which three are; -1 = the profile's (74 | 52)."""
     four_frames: int = -1
-    """Bits within which four at the target's pace are; -1 = the profile's (84 | 0, no rule)."""
+    """Bits within which four at the target's pace are; -1 = the profile's (84 | 0, no rule), but 0
+    where one of the three above is set."""
     still: int = -1
-    """Bits within which one frame is if the video shows no other; -1 = the profile's (48 | 0)."""
+    """Bits within which one frame is if the video shows no other; -1 = likewise (48 | 0)."""
     apart: int = -1
     """Bits by which frames of both videos must differ to count; -1 = the profile's (16 | 24)."""
     reposts: bool = False
@@ -151,11 +153,17 @@ class DeduplicateOptions:
     def thresholds(self) -> Profile:
         """The profile with what is set in its place.
 
+        Who sets distances of their own gets these alone: wider rules of the profile's would make
+        nothing of stricter ones.
+
         Raises:
             ValueError: the distances do not rise, or are not of 256.
         """
-        given = {name: getattr(self, name) for name in vars(PROFILES[self.profile])}
-        return replace(PROFILES[self.profile], **{n: v for n, v in given.items() if v >= 0})
+        profile = PROFILES[self.profile]
+        given = {name: getattr(self, name) for name in vars(profile) if getattr(self, name) >= 0}
+        if given.keys() & {"one_frame", "two_frames", "three_frames"}:
+            given = {"four_frames": 0, "still": 0} | given
+        return replace(profile, **given)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 143 if isinstance(error, TrainingStopped) else 1
     except KeyboardInterrupt:
         again = "the same command goes on from the last checkpoint"
-        print(f"tagreel: stopped; {again}", file=sys.stderr)
+        if first_to_say(again):
+            print(f"tagreel: stopped; {again}", file=sys.stderr)
         return 130
     return 0
 

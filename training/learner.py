@@ -188,7 +188,7 @@ def refuse_without_compiler() -> None:
     Raises:
         TrainingError: there is no Triton, or no C compiler.
     """
-    compilers = (os.environ.get("CC", ""), "cc", "gcc", "clang")
+    compilers = (os.environ.get("CC", ""), "gcc", "clang")
     if not find_spec("triton") or not any(shutil.which(name) for name in compilers if name):
         raise TrainingError(
             "train.compile=true needs Triton and a C compiler, which are not here: install gcc and "

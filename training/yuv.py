@@ -74,12 +74,11 @@ class YuvClips:
         """uint8 RGB [B, T, crop, crop, 3] on the device."""
         bytes_N = self.bytes_N.to(device, non_blocking=non_blocking)
         squares = torch.empty(self.shape, dtype=torch.uint8, device=bytes_N.device)
-        alike: dict[tuple[int, int], list[int]] = {}
+        alike: dict[tuple[int, ...], list[int]] = {}
         clips = self._clips()
         for number, clip in enumerate(clips):
             # Or one that is much wider than all others would make every clip as large as itself.
-            about = clip.part.height.bit_length(), clip.part.width.bit_length()
-            alike.setdefault(about, []).append(number)
+            alike.setdefault(clip.about(), []).append(number)
         # Whole numbers up to 255 times weights: half precision would be off by a level.
         with torch.autocast(bytes_N.device.type, enabled=False):
             for members in alike.values():
@@ -109,6 +108,16 @@ class _Clip(NamedTuple):
     part: Part
     size: tuple[int, int]
     cut: Cut
+
+    def about(self) -> tuple[int, ...]:
+        """Clips of which this is the same take about as much room, and so do their weights.
+
+        Parts are equal to a factor of 2; frames, stored and scaled, to a factor of 4: weights are
+        small beside parts unless frames are far longer than what is cut of them.
+        """
+        longest = max(*self.size, self.cut.height, self.cut.width)
+        part = self.part
+        return part.height.bit_length(), part.width.bit_length(), longest.bit_length() // 2
 
 
 @dataclass(frozen=True)

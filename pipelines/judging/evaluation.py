@@ -92,8 +92,10 @@ def lines(result: Evaluation) -> Iterator[str]:
 def sentences(result: Evaluation) -> Iterator[str]:
     """What the evaluation comes to, for people, one sentence at a time."""
     limits = result.thresholds
-    # A rule that a profile leaves out is 0.
-    bits = [str(value) for name, value in limits.items() if "_frame" in name and value]
+    # A rule that a profile leaves out is 0, and so is the narrowest where frames must be equal.
+    rules = ("one_frame", "two_frames", "three_frames")
+    bits = [str(limits[rule]) for rule in rules]
+    bits += [str(limits["four_frames"])] if limits.get("four_frames") else []
     still = f", {limits['still']} of a still picture" if limits.get("still") else ""
     yield (
         f"{len(result.videos) - result.unreadable:,} of {result.target_videos:,} target videos "

@@ -3,6 +3,8 @@ import pytest
 from PIL import Image
 
 from dedup.fingerprint import Fingerprint, fingerprint_target, fingerprint_video
+from dedup.flat_search import Hits
+from dedup.hashing import Codes
 from dedup.index import TargetIndex, TargetVideo
 from dedup.matching import Duplicate, as_decoy, find_all, find_duplicates
 from dedup.profiles import PROFILES, Profile
@@ -166,3 +168,26 @@ def test_many_videos_at_a_time_are_found_as_each_by_itself(hashed: bool):
     assert [bool(found) for found in alone] == [number % 7 > 0 for number in range(300)]
     assert list(find_all(shown, index, AGGRESSIVE)) == alone
     assert list(find_all([], index, AGGRESSIVE)) == []
+
+
+def test_where_much_is_alike_few_videos_are_searched_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, seconds = random_codes(1), np.zeros(1, np.float32)
+    index = TargetIndex.build(
+        [TargetVideo("t", f"v{number}", Fingerprint(code, seconds, ("full",))) for number in "abc"]
+    )
+    counts, search = [], index.search
+
+    def counted(codes: Codes, *rest: object) -> Hits:
+        counts.append(len(codes))
+        return search(codes, *rest)
+
+    monkeypatch.setattr(index, "search", counted)
+    shown = [source([flipped(code[0], 20)]) for _ in range(300)]
+    assert [len(found) for found in find_all(shown, index, AGGRESSIVE)] == [3] * 300
+    assert counts == [8, 32, 128, 128, 4]
+    counts.clear()
+    monkeypatch.setattr("dedup.matching._HITS_AT_ONCE", 30)
+    assert [len(found) for found in find_all(shown, index, AGGRESSIVE)] == [3] * 300
+    assert counts == [8, *[10] * 29, 2]

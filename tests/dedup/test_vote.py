@@ -49,6 +49,24 @@ def test_a_source_video_of_one_picture_needs_no_second_one(distance, others, nee
     assert rule(source(video), index_of(code[None]), PROFILES["scale"]) == 0
 
 
+@pytest.mark.parametrize(("moves", "needed"), [(23, 1), (24, 0)])
+def test_a_video_that_moves_between_its_bars_shows_more_than_one_picture(moves, needed):
+    raw, stripped = random_codes(2)
+    shown = flipped(raw, 48)
+    versions = ["raw", "raw", "stripped", "stripped"]
+    codes = [shown, flipped(shown, 5, start=100), stripped, flipped(stripped, moves)]
+    assert rule(source(codes, [0.0, 0.5] * 2, versions), index_of(raw[None])) == needed
+
+
+def test_a_video_of_one_picture_shows_no_others_whatever_three_frames_may_be_apart():
+    code = random_codes(1)[0]
+    shown = flipped(code, 48)
+    profile = Profile(40, 40, 45, apart=16, still=48)
+    video = source([shown, flipped(shown, 20, start=100), flipped(shown, 22, start=150)])
+    (found,) = find_duplicates(video, index_of(code[None]), profile)
+    assert (found.frames_needed, found.in_passing) == (1, False)
+
+
 @pytest.mark.parametrize(
     ("in_source", "in_target", "needed"), [(16, 16, 2), (15, 31, 0), (31, 15, 0)]
 )
@@ -90,6 +108,16 @@ def test_frames_of_different_variants_do_not_count_together(variants, needed):
     target = source(list(codes), versions=variants)
     index = TargetIndex.build([TargetVideo("t", "v1", target)])
     assert rule(source([flipped(code, 60) for code in codes]), index) == needed
+
+
+def test_variants_of_one_close_frame_do_not_crowd_out_one_of_several():
+    codes = random_codes(2)
+    shown = [flipped(code, 66) for code in codes]
+    crowd = [flipped(shown[0], 60, start=3 * i) for i in range(60)]
+    versions = ["full", "full", *(f"crop{i}" for i in range(60))]
+    target = source([*codes, *crowd], [0.0, 0.5, *[0.0] * 60], versions)
+    index = TargetIndex.build([TargetVideo("t", "v1", target)])
+    assert rule(source(shown), index) == 2
 
 
 @pytest.mark.parametrize(

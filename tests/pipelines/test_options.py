@@ -1,8 +1,18 @@
+from dataclasses import replace
+
 import pytest
 
+from dedup.profiles import PROFILES
 from formats.settings import SettingsError, load_settings, significant
 from labelspace.splits import SplitRule
-from pipelines.options import FetchOptions, LabelOptions, Options, SplitOptions
+from pipelines.options import (
+    DeduplicateOptions,
+    FetchOptions,
+    LabelOptions,
+    Options,
+    SplitOptions,
+    TargetsOptions,
+)
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -33,6 +43,8 @@ def test_a_wrong_split_is_one_sentence_at_the_start() -> None:
     [
         (lambda: LabelOptions(min_videos=0), "min_videos must be at least 1, got 0"),
         (lambda: FetchOptions(max_failed_fraction=2), r"must be in \[0, 1\], got 2"),
+        (lambda: FetchOptions(hash_fps=0.0), r"hash_fps must be at least 0\.1, got 0\.0"),
+        (lambda: TargetsOptions(hash_fps=0.0), r"hash_fps must be at least 0\.1, got 0\.0"),
         (lambda: SplitOptions(budget="F3"), "budget must be F1 or F2, got 'F3'"),
         (lambda: SplitOptions(short_s=(1.0,)), "two numbers each"),
         (lambda: SplitOptions(short_s=(0.0, 5.0)), r"short_s must begin above 0, got 0\.0"),
@@ -54,3 +66,13 @@ def test_a_value_out_of_bounds_is_refused(make: object, message: str) -> None:
 def test_what_is_no_address_is_refused_at_the_start(word: str) -> None:
     with pytest.raises(SettingsError, match=word.partition("=")[0].partition(".")[2]):
         load_settings(Options, [], [word])
+
+
+def test_thresholds_of_ones_own_are_all_there_are_unless_more_are_set() -> None:
+    whole = PROFILES["aggressive"]
+    assert DeduplicateOptions().thresholds() == whole
+    assert DeduplicateOptions(apart=20).thresholds() == replace(whole, apart=20)
+    strict = {"one_frame": 20, "two_frames": 30, "three_frames": 40}
+    own = replace(whole, **strict, four_frames=0, still=0)
+    assert DeduplicateOptions(**strict).thresholds() == own
+    assert DeduplicateOptions(**strict, still=30).thresholds() == replace(own, still=30)

@@ -28,6 +28,7 @@ def launched(*words: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -69,6 +70,11 @@ def test_what_all_processes_meet_is_one_line(tmp_path: Path) -> None:
     [
         ("kill one", 137, "of 2 was ended by SIGKILL; the same command goes on from the last"),
         ("ask all", 143, "tagreel: stopped by SIGTERM after step "),
+        (
+            "interrupt all",
+            130,
+            "tagreel: stopped; the same command goes on from the last checkpoint",
+        ),
     ],
 )
 def test_an_end_from_outside_is_told_in_lines(
@@ -81,12 +87,14 @@ def test_an_end_from_outside_is_told_in_lines(
         assert both.poll() is None
         if how == "kill one":
             os.kill(children(both.pid)[1], signal.SIGKILL)
+        elif how == "interrupt all":
+            os.killpg(both.pid, signal.SIGINT)  # As a terminal does.
         else:
             both.send_signal(signal.SIGTERM)
         out, told = both.communicate(timeout=120)
     assert (both.returncode, out) == (code, "")
     assert told.count(line) == 1
-    assert "Traceback" not in told
+    assert "Traceback" not in told and "Warning" not in told
     if how == "ask all":
         assert load_checkpoint(str(tmp_path / CHECKPOINT)).step > 0
 

@@ -175,9 +175,15 @@ def test_compiling_is_for_gpus() -> None:
 def test_without_a_c_compiler_nothing_is_compiled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("training.learner.find_spec", lambda name: name)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(TrainingError, match=r"needs Triton and a C compiler.* set train.compile=f"):
+        refuse_without_compiler()
+    (tmp_path / "gcc").touch(0o755)
+    refuse_without_compiler()
+    monkeypatch.setattr("training.learner.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match="needs Triton"):
         refuse_without_compiler()
 
 

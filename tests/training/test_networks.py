@@ -226,6 +226,14 @@ def test_folding_changes_no_value(conv: nn.Conv3d, length: int) -> None:
         torch.testing.assert_close(conv(layout), plain, atol=1e-5, rtol=1e-5)
 
 
+def test_gradients_of_pointwise_kernels_lie_in_memory_as_the_kernels_do() -> None:
+    """Where they do not, DistributedDataParallel copies each of them and warns."""
+    conv = PointConv(16, 32).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    conv(channels_last(torch.randn(2, 16, 3, 4, 4))).sum().backward()
+    assert conv.weight.grad is not None
+    assert conv.weight.grad.stride() == conv.weight.stride()
+
+
 def test_compiled_one_frame_gives_the_values_and_gradients_of_the_whole_kernel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

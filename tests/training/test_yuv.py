@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.training.moving_clips import encode
 from training.clip_options import ClipOptions
@@ -100,6 +101,33 @@ def test_clips_of_several_sizes_come_in_their_order_each_with_its_own_cut() -> N
     for video, cut, square in zip(videos, cuts, got.numpy(), strict=True):
         rgb = cut_out(video.frames(numbers, 128, 171), cut, 112)
         assert np.abs(rgb.astype(int) - square).max() <= LEVELS
+
+
+def test_one_very_long_frame_gives_the_others_no_weights_of_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes = []
+    pad = functional.pad
+
+    def noting(weights: torch.Tensor, room: tuple[int, ...]) -> torch.Tensor:
+        shapes.append((weights.shape, pad(weights, room).shape))
+        return pad(weights, room)
+
+    monkeypatch.setattr(functional, "pad", noting)
+    options = ClipOptions(num_frames=FRAMES, scale="short_edge")
+    videos = [colourful(100, 2000, 1), colourful(128, 240, 2), colourful(226, 130, 3)]
+    cuts = [
+        random_cut(scaled_size(v.height, v.width, options), options, (0.5, 0.7, 0.9))
+        for v in videos
+    ]
+    clips = list(zip(videos, cuts, strict=True))
+    together = pack(clips, 112).to("cpu")
+    for clip, square in zip(clips, together, strict=True):
+        alone = pack([clip], 112).to("cpu")[0]
+        assert (alone.int() - square.int()).abs().max() <= 1
+    assert max(rows * columns for (rows, columns), _ in shapes) == 2560 * 2000
+    for (rows, columns), padded in shapes:
+        assert padded.numel() <= 16 * max(rows, 128) * max(columns, 128)
 
 
 def test_autocast_around_the_move_changes_nothing() -> None:

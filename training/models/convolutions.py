@@ -102,7 +102,10 @@ class PointConv(FoldingConv):
 
 def _mixed(input: Tensor, weight: Tensor) -> Tensor:
     """The channels of every pixel [B, C, T, H, W] by weights [C', C, 1 ...]: a matrix product."""
-    return functional.linear(input.movedim(1, -1), weight.flatten(1)).movedim(-1, 1)
+    # So the gradient has the strides of a weight in channels-last order, or several processes copy
+    # it and warn of that.
+    kernel = weight.movedim(1, -1).flatten(0, -2)
+    return functional.linear(input.movedim(1, -1), kernel).movedim(-1, 1)
 
 
 class CubicConv(nn.Conv3d):
