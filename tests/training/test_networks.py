@@ -1,6 +1,10 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -244,6 +248,33 @@ def test_compiled_one_frame_gives_the_values_and_gradients_of_the_whole_kernel(
         output = conv(frames)
         gradients.append((output, *torch.autograd.grad(output.square().sum(), conv.weight)))
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [8, 4])
+def test_no_memory_order_is_ambiguous_to_a_compiler(frames: int) -> None:
+    # PyTorch 2.11 for GPUs plans a kernel's gradient by input and weight, and lays it out by input
+    # and output: where neither of these two tells an order, a compiled network fails.
+    shapes: list[tuple[torch.Size, torch.Size]] = []
+
+    def note(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        for node in graph.graph.nodes:
+            if node.target == torch.ops.aten.convolution_backward.default:
+                output, given, weight = (one.meta["val"].shape for one in node.args[:3])
+                if max(weight[2:]) > 1:
+                    shapes.append((output, given))
+        return make_boxed_func(graph.forward)
+
+    model = channels_last_weights(r2plus1d(18, 3, width=4))
+    backend = aot_autograd(fw_compiler=note, bw_compiler=note)
+    compiled = torch.compile(model, backend=backend, dynamic=False)
+    compiled(torch.randn(2, 3, frames, 48, 48)).sum().backward()
+    assert len(shapes) > 20
+    assert not [both for both in shapes if all(1 in shape[2:] for shape in both)]
+
+
+def channels_last_weights(model: VideoResNet) -> VideoResNet:
+    return model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.mark.parametrize("learning", [False, True])
