@@ -251,8 +251,7 @@ def test_compiled_one_frame_gives_the_values_and_gradients_of_the_whole_kernel(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frames", [8, 4])
-def test_no_memory_order_is_ambiguous_to_a_compiler(frames: int) -> None:
+def test_no_memory_order_is_ambiguous_to_a_compiler() -> None:
     # PyTorch 2.11 for GPUs plans a kernel's gradient by input and weight, and lays it out by input
     # and output: where neither of these two tells an order, a compiled network fails.
     shapes: list[tuple[torch.Size, torch.Size]] = []
@@ -268,7 +267,8 @@ def test_no_memory_order_is_ambiguous_to_a_compiler(frames: int) -> None:
     model = channels_last_weights(r2plus1d(18, 3, width=4))
     backend = aot_autograd(fw_compiler=note, bw_compiler=note)
     compiled = torch.compile(model, backend=backend, dynamic=False)
-    compiled(torch.randn(2, 3, frames, 48, 48)).sum().backward()
+    # Behind the last layer's stride one of 8 frames is left.
+    compiled(torch.randn(2, 3, 8, 48, 48)).sum().backward()
     assert len(shapes) > 20
     assert not [both for both in shapes if all(1 in shape[2:] for shape in both)]
 
