@@ -75,7 +75,7 @@ def map_index_file(path: str) -> tuple[dict[str, Any], Arrays]:
             if header[len(_MAGIC) : len(_MAGIC) + _DIGEST_CHARS] != _digest(file):
                 raise IndexFileError(
                     f"{path}: cut short or altered since it was written; "
-                    "delete it, and it is written anew"
+                    "delete it, and `make targets` writes it anew"
                 )
             start, size = _padded(_HEADER_BYTES), Path(path).stat().st_size
             facts_at = start + int(header[-_LENGTH_DIGITS - 1 :])
@@ -89,6 +89,8 @@ def map_index_file(path: str) -> tuple[dict[str, Any], Arrays]:
                 mapped = np.memmap(file, np.uint8, "r", start, (facts_at - start,))
                 content = mapped.view(np.ndarray)
         return dict(page["facts"]), _arrays(page["arrays"], content)
+    except FileNotFoundError as error:
+        raise IndexFileError(f"{path}: is missing; `make targets` writes it anew") from error
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise IndexFileError(f"{path}: cannot be read as a target index: {error}") from error
 

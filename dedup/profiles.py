@@ -23,10 +23,13 @@ class Profile:
 
     def __post_init__(self) -> None:
         if not 0 <= self.one_frame <= self.two_frames <= self.three_frames <= 256:
-            raise ValueError(f"a profile's distances must rise within 0..256, got {self}")
+            raise ValueError(
+                "one_frame, two_frames and three_frames must rise within 0..256, got "
+                f"{self.one_frame}, {self.two_frames} and {self.three_frames}"
+            )
         for name in ("apart", "four_frames", "still"):
             if not 0 <= getattr(self, name) <= 256:
-                raise ValueError(f"a profile's {name} must be in 0..256, got {self}")
+                raise ValueError(f"{name} must be in 0..256, got {getattr(self, name)}")
 
     @property
     def widest(self) -> int:

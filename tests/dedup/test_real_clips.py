@@ -54,7 +54,7 @@ def test_real_target_clips_are_found_in_their_other_encodings_and_nowhere_else()
         "pattern-sd-grey-bar": ["pattern-hd-no-bar"],
         "pattern-sd-with-large-logo-bar": ["pattern-hd-no-bar"],
         "pattern-sd-with-small-logo-bar": ["pattern-hd-no-bar"],
-        # One shoot: these share single frames to 18-44 bits.
+        # One shoot: their closest frames are 20 to 32 bits apart.
         "v_000062": ["v_000062", "v_000063"],
         "v_000063": ["v_000062", "v_000063"],
         "v_000064": ["v_000064"],
