@@ -28,7 +28,7 @@ FRAMED = "framed-"
 _CENTRE_CROPS = {"crop92": 0.92, "crop85": 0.85, "crop77": 0.77, "crop70": 0.70, "crop64": 0.64}
 _ASPECT_CROPS = {"square": 1.0, "4:5": 4 / 5, "9:16": 9 / 16, "16:9": 16 / 9}
 _BANDS = {"band16:9": 16 / 9, "band4:3": 4 / 3}
-_OFF_CENTRE = 0.82
+OFF_CENTRE = 0.82
 """Of each side; in five places down and across, so that one is never far.
 
 Measured on 66 videos cut at random places off the centre, under one vote: of those that keep 80,
@@ -167,10 +167,10 @@ def _off_centre_boxes(box: Box) -> dict[str, Box]:
     for down, across in product(range(_PLACES), repeat=2):
         if 2 * down == 2 * across == last:
             continue  # Those at the centre are finer.
-        top = box.top + height * (1 - _OFF_CENTRE) * down / last
-        left = box.left + width * (1 - _OFF_CENTRE) * across / last
+        top = box.top + height * (1 - OFF_CENTRE) * down / last
+        left = box.left + width * (1 - OFF_CENTRE) * across / last
         name = f"part{100 * down // last}-{100 * across // last}"
-        boxes[name] = Box(top, top + height * _OFF_CENTRE, left, left + width * _OFF_CENTRE)
+        boxes[name] = Box(top, top + height * OFF_CENTRE, left, left + width * OFF_CENTRE)
     return boxes
 
 

@@ -55,6 +55,7 @@ from pipelines.removal.takedown_list import (
     read_list,
     write_list,
 )
+from pipelines.reporting.card import CARD
 from pipelines.reporting.summary import dataset_options
 from pipelines.run import Job, JobError
 from pipelines.yields import counted
@@ -86,7 +87,7 @@ def take_down(out: Path, path: str) -> TakenDown:
         ShardError: a shard that must be written anew is damaged.
         TableError: a table is damaged, or older than this version.
     """
-    entries, card = read_entries(path), out / "DATASET_CARD.md"
+    entries, card = read_entries(path), out / CARD
     had_card, resumed = card.exists(), finish_takedown(out)
     before = read_list(out)
     wanted = before.with_entries(entries)

@@ -129,7 +129,7 @@ def restate_report(job: Job, taken: TakedownList) -> None:
     shutil.rmtree(job.out / "report", ignore_errors=True)
     for name in audit.NAMING:
         (job.out / name).unlink(missing_ok=True)
-    (job.out / "DATASET_CARD.md").unlink(missing_ok=True)
+    (job.out / card.CARD).unlink(missing_ok=True)
     record = read_record("shard", job.out)
     if (
         ledger.exists()

@@ -23,6 +23,7 @@ from pipelines.reporting.recall_report import recall_card
 from pipelines.reporting.summary import Summary, dataset_options, read_columns
 from pipelines.yields import YIELD, finding, read_yields
 
+CARD = "DATASET_CARD.md"
 _MAX_LICENCES = 20
 # Row keys in memory at once when licences are counted.
 _KEYS_AT_ONCE = 4_000_000
@@ -91,7 +92,7 @@ def write_card(folder: str, summary: Summary) -> None:
         "## Citation",
         f"The method is that of\n\n```bibtex\n{_CITATION}\n```",
     ]
-    write_text(str(Path(folder) / "DATASET_CARD.md"), "\n\n".join(sections) + "\n")
+    write_text(str(Path(folder) / CARD), "\n\n".join(sections) + "\n")
 
 
 def read_snippet(split: str) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from dedup.hashing import WHOLE, Box
-from dedup.variants import FRAMED, MIRROR, inset_box, source_boxes, target_boxes
+from dedup.variants import FRAMED, MIRROR, OFF_CENTRE, inset_box, source_boxes, target_boxes
 from formats.snapshots import Snapshot
 
 _TURNS_DEGREES = {"rot90": -90, "rot270": 90}
@@ -56,7 +56,9 @@ def target_view(variant: str, frame: Snapshot) -> View:
     turned = name.removeprefix(FRAMED)
     turn, tilt = _TURNS_DEGREES.get(turned, 0), _TILTS_DEGREES.get(turned, 0)
     boxes = target_boxes(frame.gray_THW, _aspect(frame))
-    box = boxes.get(name if not (turn or tilt) else "full" if turned == name else "", WHOLE)
+    # What is turned with its bars on is the whole frame.
+    part = "full" if (turn or tilt) and turned == name else name
+    box = boxes.get(part, WHOLE)
     return View(box, turn, tilt, mirror=variant.endswith(MIRROR))
 
 
@@ -74,7 +76,7 @@ def say_view(name: str) -> str:
     place = re.fullmatch(r"part(\d+)-(\d+)", part)
     words = f"centre {crop[1]} %" if crop else _WORDS.get(part, part)
     if place:
-        words = f"82 %, {_PLACES_DOWN[place[1]]}, {_PLACES_ACROSS[place[2]]}"
+        words = f"{100 * OFF_CENTRE:.0f} %, {_PLACES_DOWN[place[1]]}, {_PLACES_ACROSS[place[2]]}"
     words += " of picture and bars" * base.startswith("barred-")
     words += ", bars left on" * base.startswith(FRAMED)
     return f"{words}, mirrored" if name.endswith(MIRROR) else words

@@ -112,9 +112,10 @@ def test_the_signed_file_of_these_tests_is_one_that_could_be_read(tmp_path: Path
 
 
 def test_a_missing_file_a_folder_and_another_kind_are_refused(tmp_path: Path):
-    for path in (tmp_path / "missing", tmp_path):
-        with pytest.raises(IndexFileError, match="cannot be read as a target index"):
-            map_index_file(str(path))
+    with pytest.raises(IndexFileError, match="missing: is missing; `make targets` writes it anew"):
+        map_index_file(str(tmp_path / "missing"))
+    with pytest.raises(IndexFileError, match="cannot be read as a target index"):
+        map_index_file(str(tmp_path))
     np.savez(tmp_path / "other.npz", codes=arrays(2)["codes"])
     with pytest.raises(IndexFileError, match="not a target index"):
         map_index_file(str(tmp_path / "other.npz"))
