@@ -81,7 +81,7 @@ def store(sources: list[Path], scratch: Path) -> list[Path]:
         if min(video.width, video.height) == VideoOptions().stored_short_edge:
             stored.append(path)
             sizes.append(path.stat().st_size / 1000 / video.duration_s * 10)
-            nearness.append(psnr(source, path, (video.width, video.height), video.fps))
+            nearness.append(psnr(source, path, (video.width, video.height)))
     print(
         f"stored: {np.mean(sizes):.0f} kB per 10 s (median {np.median(sizes):.0f}), "
         f"PSNR-Y {np.mean(nearness):.1f} dB (median {np.median(nearness):.1f})"
@@ -89,12 +89,14 @@ def store(sources: list[Path], scratch: Path) -> list[Path]:
     return stored
 
 
-def psnr(source: Path, stored: Path, size: tuple[int, int], fps: float) -> float:
-    """PSNR of the brightness, to the source scaled with the same filter."""
+def psnr(source: Path, stored: Path, size: tuple[int, int]) -> float:
+    """PSNR of the brightness, to the source's frames that fetch takes, scaled alike."""
+    # One frame a second on both sides, in a time base that can say so: else they are paired wrongly.
+    paired = "setsar=1,format=yuv420p,settb=1/1000,setpts=N/TB"
     graph = (
-        f"[0:v]fps={fps},scale={size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int+"
-        "bitexact:out_range=tv:out_color_matrix=bt601,setsar=1,format=yuv420p,setpts=N/TB[a];"
-        "[1:v]setsar=1,setpts=N/TB[b];[a][b]psnr=shortest=1"
+        f"[0:v]setpts=PTS-STARTPTS,fps='clip(source_fps,1,{VideoOptions().max_fps})',"
+        f"scale={size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int+bitexact:"
+        f"out_range=tv:out_color_matrix=bt601,{paired}[a];[1:v]{paired}[b];[a][b]psnr=shortest=1"
     )
     exe = imageio_ffmpeg.get_ffmpeg_exe()
     words = [exe, "-nostdin", "-i", source, "-i", stored, "-lavfi", graph, "-f", "null", "-"]

@@ -53,7 +53,7 @@ class VideoOptions:
     stored_short_edge: int = 128
     """Pixels; never enlarged to it."""
     max_fps: float = 30.0
-    crf: int = 23
+    crf: int = 24
     gop: int = 12
     preset: str = "veryfast"
     hash_fps: float = 2.0

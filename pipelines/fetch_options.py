@@ -62,7 +62,7 @@ class FetchOptions:
     stored_short_edge: int = 128
     """Pixels; videos are scaled down to this short edge, never up (paper 3.3: 128 x 171)."""
     max_fps: float = 30.0
-    crf: int = 23
+    crf: int = 24
     gop: int = 12
     """Frames between key frames: a random clip costs what its own frames cost."""
     preset: str = "veryfast"

@@ -141,7 +141,7 @@ def test_a_busy_server_is_tried_again_by_the_next_run_and_leaves_no_part_if_stil
 
 def test_other_options_do_not_mix_with_what_was_stored(catalog: Path, tmp_path: Path) -> None:
     run(make_job(catalog, tmp_path))
-    with pytest.raises(JobError, match="crf was 23, is 30"):
+    with pytest.raises(JobError, match="crf was 24, is 30"):
         run(make_job(catalog, tmp_path, crf=30))
     assert run(make_job(catalog, tmp_path, deadline_s=60.0)).counts["stored"] == 2
 
