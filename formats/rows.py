@@ -99,7 +99,8 @@ class VideoRow:
     seconds: tuple[Float32, ...] = ()
     versions: tuple[str, ...] = ()
     tries: int = 0
-    """Those that asked a host for anything: the video, what led to it, or its robots.txt."""
+    """Those that asked a host for anything: the video, what led to it, or its robots.txt. None did
+    if the URI or the address was refused before anything was sent."""
     final_uri: str | None = None
     detail: str | None = None
     """One line on a reason, for people: the HTTP status, the decoder's words."""

@@ -26,7 +26,13 @@ class HttpTrouble(Exception):
     """An exchange did not bring the bytes."""
 
     def __init__(
-        self, reason: Reason, detail: str, *, again: bool = False, later: bool = False
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        again: bool = False,
+        later: bool = False,
+        asked: bool = True,
     ) -> None:
         self.reason = reason
         self.detail = " ".join(detail.split())[:200]
@@ -38,8 +44,8 @@ class HttpTrouble(Exception):
         """How long the server asks to wait first."""
         self.status = 0
         """Of the answer, if it is its status that is the trouble."""
-        self.asked = True
-        """False if no request was made."""
+        self.asked = asked
+        """False if no request was made, nor an attempt at one."""
         super().__init__(reason, self.detail)
 
 
@@ -47,18 +53,18 @@ def read_url(uri: str) -> Url:
     """The parts of an http or https URI.
 
     Raises:
-        HttpTrouble: `bad_uri`, or `source_not_allowed` for another scheme.
+        HttpTrouble: `bad_uri`, or `source_not_allowed` for another scheme; nobody was asked.
     """
     if len(uri) > MAX_URI_CHARACTERS or not uri.isprintable() or " " in uri:
-        raise HttpTrouble(Reason.BAD_URI, f"not a URI: {uri[:80]!r}")
+        raise HttpTrouble(Reason.BAD_URI, f"not a URI: {uri[:80]!r}", asked=False)
     try:
         url = parse_url(uri)
     except LocationParseError as error:
-        raise HttpTrouble(Reason.BAD_URI, str(error)) from error
+        raise HttpTrouble(Reason.BAD_URI, str(error), asked=False) from error
     if url.scheme not in ("http", "https"):
-        raise HttpTrouble(Reason.SOURCE_NOT_ALLOWED, f"scheme {url.scheme}")
+        raise HttpTrouble(Reason.SOURCE_NOT_ALLOWED, f"scheme {url.scheme}", asked=False)
     if not url.host:
-        raise HttpTrouble(Reason.BAD_URI, "no host")
+        raise HttpTrouble(Reason.BAD_URI, "no host", asked=False)
     return url
 
 
@@ -110,7 +116,7 @@ def exchange(
     url = read_url(uri)
     patience_s = min(idle_s, deadline - time.monotonic())
     if patience_s <= 0:
-        raise HttpTrouble(Reason.TIMEOUT, "no time left")
+        raise HttpTrouble(Reason.TIMEOUT, "no time left", asked=False)
     with _Line(guard, deadline) as line:
         connection = _connection(url, line, patience_s)
         try:
@@ -221,7 +227,7 @@ def _seconds(timeout: object) -> float:
 def _trouble(error: Exception, *, connected: bool) -> HttpTrouble:
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, AddressDenied):
-        return HttpTrouble(Reason.DENIED_ADDRESS, str(error))
+        return HttpTrouble(Reason.DENIED_ADDRESS, str(error), asked=False)
     if isinstance(error, socket.gaierror):
         passing = error.errno == socket.EAI_AGAIN
         return HttpTrouble(Reason.UNREACHABLE, said, again=passing, later=passing)

@@ -32,7 +32,6 @@ _FAILURES = frozenset(
         Reason.TRUNCATED,
     }
 )
-_NOT_ASKED = frozenset({Reason.BAD_URI, Reason.SOURCE_NOT_ALLOWED, Reason.DENIED_ADDRESS})
 
 Pause = Callable[[], AbstractContextManager[None]]
 
@@ -198,7 +197,7 @@ class Hosts:
             self.changed.notify_all()
 
     def _learn(self, host: _Host, trouble: HttpTrouble | None) -> None:
-        if trouble is not None and trouble.reason in _NOT_ASKED:
+        if trouble is not None and not trouble.asked:
             return
         denied = trouble is not None and trouble.status == 403
         if trouble is None or not (denied or trouble.reason in _FAILURES):
@@ -245,6 +244,4 @@ def _put_off() -> HttpTrouble:
 
 
 def _unasked(reason: Reason, said: str) -> HttpTrouble:
-    trouble = HttpTrouble(reason, said, later=True)
-    trouble.asked = False
-    return trouble
+    return HttpTrouble(reason, said, later=True, asked=False)

@@ -185,7 +185,10 @@ def _take(
         raise HttpTrouble(Reason.TOO_LARGE, f"more than {options.max_bytes} bytes")
     found = sorted(Path(folder, "videos").iterdir())
     if ended.code != 0 or not found:
-        raise page_trouble(ended.said, bool(proxy.denied), bool(proxy.unreachable))
+        trouble = page_trouble(ended.said, bool(proxy.denied), bool(proxy.unreachable))
+        # Nothing had come when an address was refused: it is the page's own, and nobody was asked.
+        trouble.asked = trouble.reason is not Reason.DENIED_ADDRESS or proxy.received > 0
+        raise trouble
     if len(found) > 1 or found[0].suffix not in EXTENSIONS or not stat.S_ISREG(_mode(found[0])):
         names = ", ".join(path.name for path in found)
         raise HttpTrouble(Reason.NOT_VIDEO, f"yt-dlp left {names}")

@@ -205,6 +205,7 @@ def read_robots(uri: str, deadline: float, send: Send) -> bytes | None:
         except HttpTrouble as trouble:
             if hop and trouble.reason == Reason.DENIED_ADDRESS:
                 return None
+            trouble.asked |= hop > 0
             raise
         try:
             here = read_redirect(here, location)
@@ -238,12 +239,8 @@ def _held(lock: threading.Lock, deadline: float, pause: Pause) -> Iterator[None]
 
 def _known(trouble: HttpTrouble) -> HttpTrouble:
     """The trouble that another thread met."""
-    again = HttpTrouble(trouble.reason, trouble.detail, later=trouble.later)
-    again.asked = False
-    return again
+    return HttpTrouble(trouble.reason, trouble.detail, later=trouble.later, asked=False)
 
 
 def _unasked(reason: Reason, said: str) -> HttpTrouble:
-    trouble = HttpTrouble(reason, said, later=reason != Reason.ROBOTS)
-    trouble.asked = False
-    return trouble
+    return HttpTrouble(reason, said, later=reason != Reason.ROBOTS, asked=False)

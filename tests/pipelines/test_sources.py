@@ -71,7 +71,7 @@ def test_no_descriptor_or_thread_is_left(server, tmp_path):
 )
 def test_what_is_no_uri_of_ours_is_refused_unseen(tmp_path, uri, reason):
     error = failure(uri, tmp_path)
-    assert (error.reason, error.retry_later) == (reason, False)
+    assert (error.reason, error.tries, error.retry_later) == (reason, 0, False)
 
 
 def test_a_kind_that_is_switched_off_is_not_followed(server, tmp_path):

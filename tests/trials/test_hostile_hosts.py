@@ -126,6 +126,11 @@ def test_each_path_is_asked_for_as_often_as_it_may(world, first):
 
 def test_nobody_connects_where_nobody_may(world, first):
     assert world.watcher.count() == 0
+    tries = {row.row_key: row.tries for row in first.videos}
+    asked = {uri for host in world.hosts.values() for uri in uris(host)}
+    ends = {"rejected:denied_address", "rejected:bad_uri", "rejected:source_not_allowed"}
+    unasked = [uri for uri, end in world.expected.items() if end in ends and uri not in asked]
+    assert [uri for uri in unasked if "://" in uri and tries[row_key(uri)]] == []
 
 
 def test_robots_txt_is_asked_for_once_and_first(world, first):

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from formats.tables import Reason
-from pipelines.web.connections import HttpTrouble, place_of
+from pipelines.web.addresses import AddressGuard
+from pipelines.web.connections import HttpTrouble, exchange, place_of
 from tests.pipelines.faulty_server import fetch, refused, send, whole
 
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -45,6 +46,13 @@ def test_the_deadline_holds_against_a_server_that_dawdles(server, tmp_path, answ
     assert time.monotonic() - started < 1.2
 
 
+def test_an_exchange_that_has_no_time_left_asks_nobody(server):
+    late = exchange(server.uri, {}, guard=AddressGuard(), deadline=time.monotonic(), idle_s=1.0)
+    with pytest.raises(HttpTrouble, match="no time left") as caught, late:
+        pass
+    assert (caught.value.reason, caught.value.asked) == (Reason.TIMEOUT, False)
+
+
 def test_silence_is_given_up_and_tried_again(server, tmp_path):
     server.answer = lambda handler, number: silence(handler) if number == 1 else whole(handler)
     assert fetch(server.uri, tmp_path, idle_s=0.2).tries == 2
@@ -69,7 +77,7 @@ def test_silence_is_given_up_and_tried_again(server, tmp_path):
 )
 def test_private_addresses_are_not_connected_to(server, tmp_path, host):
     uri = f"http://{host}:{server.port}/"
-    assert refused(uri, tmp_path, allow_addresses=()) == (Reason.DENIED_ADDRESS, 1, False)
+    assert refused(uri, tmp_path, allow_addresses=()) == (Reason.DENIED_ADDRESS, 0, False)
     assert server.requests == []
 
 

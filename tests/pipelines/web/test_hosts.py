@@ -26,8 +26,10 @@ def turn(known: Hosts, place: str = A, within_s: float = 10.0) -> AbstractContex
     return known.turn(place, time.monotonic() + within_s, nullcontext)
 
 
-def fail(known: Hosts, reason: Reason, *, status: int = 0, after_s: float = 0.0) -> None:
-    trouble = HttpTrouble(reason, "as told")
+def fail(
+    known: Hosts, reason: Reason, *, status: int = 0, after_s: float = 0.0, asked: bool = True
+) -> None:
+    trouble = HttpTrouble(reason, "as told", asked=asked)
     trouble.status, trouble.after_s = status, after_s
     with pytest.raises(HttpTrouble, match="as told"), turn(known):
         raise trouble
@@ -184,7 +186,7 @@ def test_an_answer_about_one_video_says_that_the_host_works(reason):
 def test_what_was_never_asked_says_nothing():
     known = make(host_failures=2)
     fail(known, Reason.TIMEOUT)
-    fail(known, Reason.DENIED_ADDRESS)
+    fail(known, Reason.DENIED_ADDRESS, asked=False)
     fail(known, Reason.TIMEOUT)
     assert refusal(known).reason == Reason.HOST_FAILING
 

@@ -14,7 +14,7 @@ from formats.video import decode_rgb, encode_frames
 from pipelines.sources import Fetched, FetchError, fetch_source
 from pipelines.web.pages import is_page, page_trouble
 from tests.formats.generated_video import bars
-from tests.pipelines.faulty_server import Server, options, running_server, send, whole
+from tests.pipelines.faulty_server import Server, failure, options, running_server, send, whole
 
 HOST = "pages.example"
 
@@ -164,8 +164,15 @@ def test_a_page_cannot_lead_to_a_private_address(server, tmp_path, way):
 
         server.answer = answer
         error = refused(server, "/p", tmp_path, robots_txt=False)
-        assert error.reason == Reason.DENIED_ADDRESS, error.detail
+        assert (error.reason, error.tries) == (Reason.DENIED_ADDRESS, 1), error.detail
         assert inner.requests == []
+
+
+def test_a_page_at_a_private_address_is_refused_before_the_first_try(server, tmp_path):
+    given = {"sources": ("http", "ytdlp"), "ytdlp_hosts": ("127.0.0.1",), "allow_addresses": ()}
+    error = failure(server.uri, tmp_path, **given)
+    assert (error.reason, error.tries) == (Reason.DENIED_ADDRESS, 0), error.detail
+    assert server.requests == []
 
 
 def test_a_local_file_in_a_page_is_not_read(server, tmp_path):

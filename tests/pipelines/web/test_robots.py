@@ -1,16 +1,19 @@
 import itertools
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from urllib3.response import HTTPResponse
 
 from formats.tables import Reason
 from pipelines.sources import FetchError, fetch_source
 from pipelines.web import robots
+from pipelines.web.connections import HttpTrouble
 from pipelines.web.visits import visit_of, visiting
 from tests.pipelines.faulty_server import (
     BODY,
@@ -203,9 +206,23 @@ def test_a_robots_txt_that_leads_astray_counts_as_none(server, tmp_path, locatio
     assert outcome(server, tmp_path) == "fetched"
 
 
+@pytest.mark.parametrize("hop", [0, 1])
+def test_a_host_whose_robots_txt_leads_to_one_that_is_not_asked_was_asked_itself(hop):
+    @contextmanager
+    def asking(uri: str, _deadline: float) -> Iterator[HTTPResponse]:
+        if uri == f"http://host{hop}.example/robots.txt":
+            raise HttpTrouble(Reason.BUSY, "left alone", asked=False)
+        there = "http://host1.example/robots.txt"
+        yield HTTPResponse(status=302, headers={"Location": there})
+
+    with pytest.raises(HttpTrouble, match="left alone") as caught:
+        robots.read_robots("http://host0.example/robots.txt", 0.0, asking)
+    assert caught.value.asked == (hop == 1)
+
+
 def test_a_private_address_is_denied_before_its_robots_txt(server, tmp_path):
     found = refused(server.uri, tmp_path, robots_txt=True, allow_addresses=())
-    assert found == (Reason.DENIED_ADDRESS, 1, False)
+    assert found == (Reason.DENIED_ADDRESS, 0, False)
     assert server.requests == []
 
 
