@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipelines.batches import rows_of
+from pipelines.identity import split_piece
 from pipelines.joins import STORED, latest_videos
 from pipelines.web.connections import HttpTrouble, place_of
 
@@ -35,8 +36,9 @@ class Tally:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     """`stored`, or status:reason."""
     tries: int = 0
+    """Those of a source of several pieces count once, as do its retries and bytes."""
     retries: int = 0
-    """Tries after a video's first."""
+    """Tries after a source's first."""
     source_bytes: int = 0
     stored_bytes: int = 0
 
@@ -72,20 +74,34 @@ class Tally:
 def tally_hosts(
     _bucket: int, tables: dict[str, Iterable[pa.RecordBatch]]
 ) -> Iterator[tuple[str, Tally]]:
-    """Yield the tally of every host of a bucket's matches."""
+    """Yield the tally of every host of a bucket's matches.
+
+    Pieces of one source are videos of their own that share a download: what it cost is counted
+    once, as the piece with the most of it says. They are all in one bucket, as their keys begin
+    alike.
+    """
     videos = latest_videos(tables["videos"])
-    tallies: dict[tuple[str, str], list[int]] = {}
+    outcomes: dict[str, Counter[str]] = {}
+    stored_bytes: Counter[str] = Counter()
+    downloads: dict[tuple[str, str], tuple[int, int]] = {}
     for row in rows_of(tables["matches"], MatchUri):
         if row.taken_down:
             continue  # Taken down: there is no one to fetch it from, and nothing to try again.
-        video = videos[row.row_key]
+        video, uri = videos[row.row_key], split_piece(row.uri)[0]
         outcome = video.status if video.reason is None else f"{video.status}:{video.reason}"
-        retries = max(0, video.tries - 1)
-        facts = (1, video.tries, retries, video.source_bytes or 0, video.size_bytes or 0)
-        known = tallies.setdefault((host_of(row.uri), outcome), [0] * len(facts))
-        known[:] = map(sum, zip(known, facts, strict=True))
-    for (host, outcome), (count, *costs) in tallies.items():
-        yield host, Tally({outcome: count}, *costs)
+        host = host_of(uri)
+        outcomes.setdefault(host, Counter())[outcome] += 1
+        stored_bytes[host] += video.size_bytes or 0
+        known = downloads.get((host, uri), (0, 0))
+        downloads[host, uri] = max(known[0], video.tries), max(known[1], video.source_bytes or 0)
+    tries, retries, source_bytes = Counter[str](), Counter[str](), Counter[str]()
+    for (host, _), (times, size_bytes) in downloads.items():
+        tries[host] += times
+        retries[host] += max(0, times - 1)
+        source_bytes[host] += size_bytes
+    for host, found in outcomes.items():
+        costs = (tries[host], retries[host], source_bytes[host], stored_bytes[host])
+        yield host, Tally(dict(found), *costs)
 
 
 def count_outcomes(_host: str, tally: Tally) -> Iterator[tuple[str, int]]:

@@ -58,6 +58,25 @@ def test_a_bucket_of_matches_is_added_up_by_host_and_outcome() -> None:
     assert total(found.values()) == Tally({"retry_later:busy": 1, "stored": 2}, 9, 6, 150, 15)
 
 
+def test_pieces_of_a_source_are_videos_of_their_own_and_one_download() -> None:
+    uris = {"a": "http://one/1#t=0,2", "b": "http://one/1#t=2,4", "c": "http://one/1", "d": "x.mp4"}
+    videos = [
+        FetchedVideo("a", "a", "stored", None, "p", 0, 10, 2.0, 2, source_bytes=100),
+        # Tried once more on its own, later.
+        FetchedVideo("b", "b", "rejected", "too_short", None, None, None, None, 3, None, None, 100),
+        FetchedVideo("c", "c", "stored", None, "p", 0, 30, 9.0, 2, source_bytes=100),
+        FetchedVideo("d", "d", "stored", None, "p", 0, 5, 1.0, 1, source_bytes=7),
+    ]
+    tables = {
+        "matches": [to_batch([MatchUri(*pair) for pair in uris.items()], MatchUri)],
+        "videos": [to_batch(videos, FetchedVideo)],
+    }
+    assert dict(tally_hosts(0, tables)) == {  # type: ignore[arg-type]
+        "one": Tally({"stored": 2, "rejected:too_short": 1}, 3, 2, 100, 40),
+        "files": Tally({"stored": 1}, 1, 0, 7, 5),
+    }
+
+
 def test_a_match_without_an_outcome_is_an_error() -> None:
     tables = {"matches": [to_batch([MatchUri("a", "http://one/1")], MatchUri)], "videos": []}
     with pytest.raises(KeyError, match="a"):

@@ -81,6 +81,16 @@ def test_each_piece_is_a_video_of_its_own_that_shows_its_seconds(
         assert np.abs(shown.astype(int) - scene).mean() < 8
 
 
+def test_a_video_of_several_pieces_was_downloaded_once(world: Path, whole: Path) -> None:
+    counted = json.loads((whole / "yield.json").read_text())
+    assert counted["outcomes"] == {"rejected:too_few_frames": 1, "stored": 4}
+    assert (counted["tries"], counted["retries"]) == (2, 0)
+    sizes = [(world / name).stat().st_size for name in ("long.mp4", "alone.mp4")]
+    assert counted["source_bytes"] == sum(sizes)
+    kept = [row.size_bytes or 0 for row in videos(whole).values()]
+    assert counted["stored_bytes"] == sum(kept)
+
+
 def test_rows_that_are_about_no_seconds_are_listed_and_two_about_the_same_are_one(
     whole: Path,
 ) -> None:
