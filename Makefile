@@ -8,8 +8,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SEED   ?= kinetics
 OUT    ?= out/$(notdir $(basename $(SEED)))
-# A benchmark's name and folder are one target set.
-TARGETS ?= $(if $(NAME)$(ROOT),$(NAME):$(ROOT))
+# A benchmark's name and folder are one target set, beside those that TARGETS names.
+comma := ,
+benchmark = $(if $(NAME)$(ROOT),$(NAME):$(ROOT))
+targets = $(TARGETS)$(if $(TARGETS),$(if $(benchmark),$(comma)))$(benchmark)
 STAGES := expand match targets fetch deduplicate label split shard
 
 # A misspelt variable would be ignored without a word, and the default taken.
@@ -22,7 +24,7 @@ given_out = $(if $(filter file,$(origin OUT)),$(error $@ needs OUT=FOLDER),$(OUT
 needed = $(or $($1),$(error $@ needs $1=$2))
 
 job = --seed "$(SEED)" --out "$(OUT)" \
-	$(if $(CATALOG),--catalog "$(CATALOG)") $(if $(TARGETS),--targets "$(TARGETS)") \
+	$(if $(CATALOG),--catalog "$(CATALOG)") $(if $(targets),--targets "$(targets)") \
 	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RUNNER),--runner "$(RUNNER)") \
 	$(if $(RETRY),--retry "$(RETRY)") \
 	$(foreach word,$(SET),--set "$(word)") $(if $(BEAM_ARGS),-- $(BEAM_ARGS))

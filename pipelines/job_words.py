@@ -18,8 +18,8 @@ def described_job(arguments: argparse.Namespace) -> Iterator[Job]:
     """The job that the words describe, holding its folder; without a catalog, the sample's.
 
     Raises:
-        JobError: another job holds the folder, there is no such catalog, target set or runner, or
-            the folder's dataset is not of the sample.
+        JobError: another job holds the folder, there is no such catalog, target set or runner, the
+            folder's dataset is not of the sample, or target sets are named for the sample.
         SettingsError: there is no such option, or its value cannot be.
     """
     with exclusive(arguments.out):
@@ -37,6 +37,12 @@ def described_job(arguments: argparse.Namespace) -> Iterator[Job]:
             raise JobError(
                 f"{arguments.out}: made from a catalog of your own, or for target sets of your "
                 "own; name it with CATALOG (without one the sample world is used), or another OUT"
+            )
+        if arguments.targets:
+            # Taking the sample's instead would hash videos that nobody named, without a word.
+            raise JobError(
+                f"{arguments.targets}: target sets of your own (TARGETS, or NAME and ROOT) need a "
+                "CATALOG of your own; without one the sample world is used, which has its own"
             )
         world = sample.build_world(arguments.world)
         with sample.serve_world(arguments.world) as address:

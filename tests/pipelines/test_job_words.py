@@ -81,6 +81,17 @@ def test_a_folder_of_ones_own_is_never_filled_from_the_sample(
     assert not (tmp_path / "world").exists()
 
 
+def test_target_sets_of_ones_own_are_never_replaced_by_the_samples(
+    tmp_path: Path, tables: tuple[str, str]
+) -> None:
+    asked = words(tmp_path / "out", targets=tables[0], world=str(tmp_path / "world"))
+    with pytest.raises(JobError, match=r"a\.csv: target sets of your own .* need a CATALOG"):
+        described_job(asked).__enter__()
+    assert not (tmp_path / "world").exists()
+    with evaluated_job(asked) as job:
+        assert job.targets == tables[:1]
+
+
 def test_an_unknown_target_set_or_runner_is_refused_before_a_stage_begins(tmp_path: Path) -> None:
     catalog = tmp_path / "posts.csv"
     catalog.write_text("video_id,uri,hashtags\na,a.mp4,yoga\n")
