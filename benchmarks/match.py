@@ -94,7 +94,7 @@ def run_stage(catalog: str, hashtags: str, out: str) -> None:
     )
     Path(out, "hashtags.parquet").symlink_to(hashtags)
     settings = options.Options(run=options.RunOptions(workers=1))
-    match.run(run.Job(Path(out), "kinetics", settings, catalog))
+    match.prepare(run.Job(Path(out), "kinetics", settings, catalog))()
 
 
 def write_hashtags(folder: str) -> str:

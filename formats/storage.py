@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -123,6 +123,21 @@ def sha256_file(path: str) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def file_states(paths: Iterable[str]) -> list[tuple[str, int, int]]:
+    """(path, bytes, nanosecond of the last change) of files, and of every file in folders.
+
+    What is not there is left out. Two equal answers mean that nothing was written in between.
+    """
+    found = []
+    for path in map(Path, paths):
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if file.exists():
+                status = file.stat()
+                found.append((str(file.resolve()), status.st_size, status.st_mtime_ns))
+    return found
 
 
 def remove_leftovers(folder: str, *, below: bool = False) -> None:

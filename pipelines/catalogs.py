@@ -17,6 +17,7 @@ from pipelines.readers.blocks import COMPRESSIONS
 from pipelines.readers.columns import CatalogBatch, Found, has_needed
 from pipelines.readers.columns import CatalogError as CatalogError
 from pipelines.readers.delimited import check_header, read_delimited, read_header
+from pipelines.readers.fields import is_known, missing_column
 from pipelines.readers.records import check_keys, find_keys, read_info_files, read_jsonl
 from pipelines.readers.row_groups import check_schema, read_row_group, row_group_starts
 from pipelines.readers.yfcc import find_fields, is_yfcc, read_yfcc
@@ -87,6 +88,30 @@ def list_units(path: str, options: MatchOptions) -> list[CatalogUnit]:
 def catalog_folder(path: str) -> str:
     """The folder that the catalog's relative URIs start from."""
     return str(Path(path) if Path(path).is_dir() else Path(path).parent)
+
+
+def check_catalog(path: str, options: MatchOptions) -> tuple[list[CatalogUnit], list[Found]]:
+    """The units of a catalog and the columns of its files, once each file was looked into.
+
+    Raises:
+        CatalogError: as `list_units`; as `check_columns`, unless files may be bad; or no file has
+            a column that the options ask for, where that is known before a row is read.
+    """
+    units = list_units(path, options)
+    files = {unit.path: unit for unit in units}.values()
+    found = list(dict.fromkeys(_check_file(unit, options) for unit in files))
+    if is_known(found) and (missing := missing_column(found, (), options)):
+        raise CatalogError(f"{path}: {missing}")
+    return units, found
+
+
+def _check_file(unit: CatalogUnit, options: MatchOptions) -> Found:
+    try:
+        return check_columns(unit, options)
+    except CatalogError:
+        if not options.max_bad_files:
+            raise
+        return Found()
 
 
 def check_columns(unit: CatalogUnit, options: MatchOptions) -> Found:

@@ -12,7 +12,7 @@ import functools
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,14 @@ from labelspace.bulk import extract_hashtag_lists, separate_entries
 from labelspace.matching import LabelMatcher
 from pipelines import expand
 from pipelines.batches import WriteCounts, on_pairs, read_counts
-from pipelines.catalogs import CatalogError, CatalogUnit, check_columns, list_units, read_unit
+from pipelines.catalogs import CatalogError, CatalogUnit, check_catalog, read_unit
 from pipelines.engine import Engine, progress
 from pipelines.filters import FILTERS, failures
 from pipelines.identity import piece_uri, row_key
 from pipelines.merges import RunWriter, merge_runs, runs_folder
 from pipelines.options import MatchOptions
 from pipelines.readers.columns import CatalogBatch, Found, printable
-from pipelines.readers.fields import is_known, missing_column
+from pipelines.readers.fields import missing_column
 from pipelines.removal.strikes import remember_matches
 from pipelines.run import Job, JobError, Outcome
 
@@ -65,21 +65,26 @@ class MatchPlan:
     options: MatchOptions
 
 
-def run(job: Job) -> Outcome:
-    """Write the matches of the job's catalog.
+def prepare(job: Job) -> Callable[[], Outcome]:
+    """Look into the job's catalog, and hand back what writes its matches.
 
     Raises:
-        JobError: no catalog, too many unreadable rows or files, no row that matches, or no object
-            with a key that the options ask for.
+        JobError: no catalog.
         CatalogError: the catalog is missing or lacks a column.
     """
     if job.catalog is None:
         raise JobError("match needs a catalog; name yours with CATALOG=path")
-    units, options = list_units(job.catalog, job.options.match), job.options.match
-    files = {unit.path: unit for unit in units}.values()
-    found = list(dict.fromkeys(_check_file(unit, options) for unit in files))
-    if is_known(found) and (missing := missing_column(found, (), options)):
-        raise CatalogError(f"{job.catalog}: {missing}")
+    units, found = check_catalog(job.catalog, job.options.match)
+    return functools.partial(_write_matches, job, units, found)
+
+
+def _write_matches(job: Job, units: list[CatalogUnit], found: list[Found]) -> Outcome:
+    """Write the matches of the units.
+
+    Raises:
+        JobError: too many unreadable rows or files, no row that matches, or no object with a key
+            that the options ask for.
+    """
     shutil.rmtree(runs_folder(job.path(TABLE)), ignore_errors=True)
 
     def build(pipeline: beam.Pipeline) -> None:
@@ -93,7 +98,7 @@ def run(job: Job) -> Outcome:
     counted = read_counts(job.path(TABLE, _COUNTS))
     seen = [name for name in schema_of(CatalogRow).names if counted[f"seen_{name}"]]
     counts = _complete(counted)
-    _check(counts, job, missing_column(found, seen, options))
+    _check(counts, job, missing_column(found, seen, job.options.match))
     return Outcome(counts)
 
 
@@ -237,15 +242,6 @@ def _batch_counts(batch: CatalogBatch, matched: int, left_out: Counter[str]) -> 
 
 def _merged_counts(part: tuple[str, int]) -> Iterator[tuple[str, int]]:
     yield "merged", part[1]
-
-
-def _check_file(unit: CatalogUnit, options: MatchOptions) -> Found:
-    try:
-        return check_columns(unit, options)
-    except CatalogError:
-        if not options.max_bad_files:
-            raise
-        return Found()
 
 
 def _complete(counts: Counter[str]) -> dict[str, int]:

@@ -9,15 +9,16 @@ import fcntl
 import importlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from formats.settings import significant, to_toml
 from formats.shards import digest_of
-from formats.storage import StorageError, remove_leftovers, sha256_file, write_text
+from formats.storage import StorageError, file_states, remove_leftovers, sha256_file, write_text
 from labelspace.seeds import load_seeds
 from pipelines.benchmarks.target_specs import files_of
 from pipelines.options import Options
@@ -25,7 +26,6 @@ from pipelines.scratch import own_scratch
 
 # Raise it when a stage's output changes for the same options and input.
 FORMAT = 6
-
 
 # The engine that runs in this process; any other is a Beam runner's name.
 LOCAL = "local"
@@ -45,16 +45,20 @@ class Stage:
     """Files and folders under OUT that are the stage's own."""
     appends: bool = False
     """What an earlier run left is kept and added to."""
+    prepares: bool = False
+    """Input from outside is looked at by `prepare(job)`, which hands back what `run` is to others:
+    what is wrong with it must cost nothing of what an earlier run left."""
 
 
 STAGES: Mapping[str, Stage] = {
     "expand": Stage((), ("expand",), ("hashtags.parquet", "hashtags.json", "expansion.json")),
-    "match": Stage(("expand",), ("run", "match"), ("matches", "unreadable")),
+    "match": Stage(("expand",), ("run", "match"), ("matches", "unreadable"), prepares=True),
     "targets": Stage(
         (),
         ("run", "targets", "fetch"),
         ("targets", "target_videos", "target_shards"),
         appends=True,
+        prepares=True,
     ),
     "fetch": Stage(("match",), ("run", "fetch"), ("videos",), appends=True),
     "deduplicate": Stage(
@@ -129,6 +133,8 @@ def run_stage(stage: str, job: Job) -> tuple[StageRecord, bool]:
     Raises:
         JobError: a stage before it has not been run.
         StorageError: the disk refused; nothing is left of the stage but the units it appended.
+        CatalogError, JobError: the input is wrong; what was left before stands, unless that only
+            shows when all of it is read.
     """
     key = stage_key(stage, job)
     done = read_record(stage, job.out)
@@ -136,11 +142,11 @@ def run_stage(stage: str, job: Job) -> tuple[StageRecord, bool]:
     again = stage == "fetch" and job.options.fetch.retry
     if done is not None and done.key == key and not again and _files_present(done, job.out):
         return done, True
-    _clear(stage, job)
     started = time.monotonic()
-    # Imported only now: a stage that is done must not cost the start of Beam.
+    work = _prepare(stage, job)
+    _clear(stage, job)
     try:
-        outcome: Outcome = importlib.import_module(f"pipelines.{stage}").run(job)
+        outcome = work()
         seconds = round(time.monotonic() - started, 3)
         record = _commit(stage, job, "" if outcome.unfinished else key, (seconds, outcome.counts))
     except StorageError:
@@ -192,6 +198,12 @@ def exclusive(out: Path) -> Iterator[None]:
             yield
 
 
+def _prepare(stage: str, job: Job) -> Callable[[], Outcome]:
+    # Imported only now: a stage that is done must not cost the start of Beam.
+    module = importlib.import_module(f"pipelines.{stage}")
+    return module.prepare(job) if STAGES[stage].prepares else partial(module.run, job)
+
+
 def _clear(stage: str, job: Job) -> None:
     """Undo the stage's commit, and with it what it left: no stale part may be read as a new one."""
     _record_path(stage, job.out).unlink(missing_ok=True)
@@ -224,23 +236,12 @@ def _outside(stage: str, job: Job) -> Any:
     if stage == "expand":
         return _seed_digest(job)
     if stage == "match":
-        return _fingerprints([job.catalog] if job.catalog else [])
+        return file_states([job.catalog] if job.catalog else [])
     if stage == "targets":
-        return _fingerprints([file for table in job.targets for file in files_of(table)])
+        return file_states(file for table in job.targets for file in files_of(table))
     if stage == "label":
         return Path(job.seed).name  # labels.json says it
     return None
-
-
-def _fingerprints(paths: tuple[str, ...] | list[str]) -> list[tuple[str, int, int]]:
-    found = []
-    for path in map(Path, paths):
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
-            if file.exists():
-                status = file.stat()
-                found.append((str(file.resolve()), status.st_size, status.st_mtime_ns))
-    return found
 
 
 def _seed_digest(job: Job) -> str:

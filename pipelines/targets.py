@@ -7,8 +7,9 @@ and the options do, whatever other sets come and go.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
@@ -43,15 +44,27 @@ _MOST_UNITS = 1024
 _LIMITS = ("max_failed_fraction",)
 
 
-def run(job: Job) -> Outcome:
+def prepare(job: Job) -> Callable[[], Outcome]:
+    """Read the job's target tables, and hand back what hashes their videos.
+
+    Raises:
+        JobError: a target table is missing or lacks columns, a folder does not hold its benchmark,
+            or two have one name.
+    """
+    if len({target_name(table) for table in job.targets}) < len(job.targets):
+        raise JobError("two target tables have one name; rename one of the files")
+    for table in job.targets:
+        sorted_targets(table)
+    return partial(_hash_sets, job)
+
+
+def _hash_sets(job: Job) -> Outcome:
     """Hash every target video and build the index of each set.
 
     Raises:
-        JobError: a target table is missing or lacks columns, or too many of its videos fail.
+        JobError: too many videos of a set fail.
     """
     counts = {"videos": 0, "hashes": 0, "failed": 0}
-    if len({target_name(table) for table in job.targets}) < len(job.targets):
-        raise JobError("two target tables have one name; rename one of the files")
     _forget_others(job)
     for table in job.targets:
         record_folder(target_name(table), table, job.out)

@@ -7,6 +7,7 @@ import pytest
 
 from formats.storage import (
     StorageError,
+    file_states,
     is_refusal,
     publish,
     refused,
@@ -116,3 +117,16 @@ def test_without_a_place_for_temporary_files_one_is_told_how_to_name_one(
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/full"])
     with pytest.raises(StorageError, match=r"No usable temporary directory .*set TMPDIR"):
         scratch_place()
+
+
+def test_the_state_of_files_changes_with_what_is_written(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "a").write_text("aa")
+    (tmp_path / "folder" / "deep" / "b").write_text("b")
+    asked = [str(tmp_path / name) for name in ("folder", "a", "not there")]
+    before = file_states(asked)
+    sizes = [(str(tmp_path / "folder/deep/b"), 1), (str(tmp_path / "a"), 2)]
+    assert [state[:2] for state in before] == sizes
+    os.utime(tmp_path / "a", ns=(0, 1))
+    assert [state[2] == 1 for state in file_states(asked)] == [False, True]
+    assert file_states(asked)[0] == before[0]

@@ -179,6 +179,20 @@ def test_a_column_that_is_asked_for_and_in_no_table_ends_the_job_before_it_start
     assert not (tmp_path / "out/matches").exists()
 
 
+@pytest.mark.parametrize("wrong", ["none.csv", "text.csv", "cut.parquet", "empty"])
+def test_a_wrong_catalog_leaves_what_another_one_gave(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "c.csv").write_text(CSV)
+    (tmp_path / "text.csv").write_text("dear diary\n")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1")
+    (tmp_path / "empty").mkdir()
+    made = job(tmp_path / "out", tmp_path / "c.csv")
+    record, _ = run_stage("match", made)
+    with pytest.raises(CatalogError, match=wrong):
+        run_stage("match", job(tmp_path / "out", tmp_path / wrong))
+    assert all((tmp_path / "out" / name).exists() for name in record.files)
+    assert run_stage("match", made) == (record, True)
+
+
 def test_a_key_that_is_asked_for_and_in_no_object_ends_the_job_when_all_are_read(
     tmp_path: Path,
 ) -> None:

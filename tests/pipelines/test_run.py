@@ -71,6 +71,10 @@ def test_scraps_of_killed_writers_go_when_the_stage_runs_or_the_folder_is_taken(
         assert [scrap.exists() for scrap in scraps] == [False, False, True]
         with pytest.raises(JobError, match="match needs a catalog"):
             run_stage("match", job(out))
+        assert scraps[2].exists()
+        catalog = tmp_path / "posts.csv"
+        catalog.write_text("video_id,uri,hashtags\na,a.mp4,yoga\n")
+        run_stage("match", Job(out, "kinetics", Options(), str(catalog)))
     assert not scraps[2].exists()
 
 

@@ -232,6 +232,21 @@ def test_two_tables_of_one_name_are_refused(tmp_path: Path, tables: tuple[str, s
         run_stage("targets", twice)
 
 
+def test_a_set_that_is_none_leaves_what_others_gave(
+    tmp_path: Path, tables: tuple[str, str]
+) -> None:
+    out, empty, wrong = tmp_path / "out", tmp_path / "empty", tmp_path / "wrong.csv"
+    record, _ = run_stage("targets", job(out, *tables))
+    before = contents(out)
+    empty.mkdir()
+    wrong.write_text("id,uri\na,a.mp4\n")
+    for table, said in ((f"ucf101:{empty}", "empty: "), (str(wrong), "needs the columns")):
+        with pytest.raises(JobError, match=said):
+            run_stage("targets", job(out, tables[0], table))
+    assert contents(out) == before
+    assert run_stage("targets", job(out, *tables)) == (record, True)
+
+
 def test_an_unfinished_set_has_no_index(tmp_path: Path, tables: tuple[str, str]) -> None:
     with pytest.raises(JobError, match="not the manifest of a target set"):
         targets.index_files(job(tmp_path / "out", tables[0]))
