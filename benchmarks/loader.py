@@ -91,7 +91,7 @@ def store(sources: list[Path], scratch: Path) -> list[Path]:
 
 def psnr(source: Path, stored: Path, size: tuple[int, int]) -> float:
     """PSNR of the brightness, to the source's frames that fetch takes, scaled alike."""
-    # One frame a second on both sides, in a time base that can say so: else they are paired wrongly.
+    # One frame a second on both sides, in a time base that can say so: else pairs are wrong.
     paired = "setsar=1,format=yuv420p,settb=1/1000,setpts=N/TB"
     graph = (
         f"[0:v]setpts=PTS-STARTPTS,fps='clip(source_fps,1,{VideoOptions().max_fps})',"
