@@ -13,12 +13,15 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-import nltk
 import regex
-from nltk.stem.snowball import SnowballStemmer
 
 from labelspace.extract import fold_hashtag, fold_text
+
+if TYPE_CHECKING:
+    from nltk.stem.snowball import SnowballStemmer
 
 ARTICLES = frozenset(["a", "an", "the"])
 # Never among these: not, up, out, off, down, over. They change what is meant ("push up", "(not in
@@ -147,7 +150,7 @@ def word_tools() -> dict[str, str]:
     """Name and version of everything that the spelling of a hashtag depends on."""
     return {
         "stemmer": "nltk snowball english",
-        "nltk": nltk.__version__,
+        "nltk": version("nltk"),
         "unicode": unicodedata.unidata_version,
     }
 
@@ -211,7 +214,11 @@ def _word_forms(word: str, forms: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @functools.cache
-def _snowball() -> SnowballStemmer:
+def _snowball() -> "SnowballStemmer":
+    # Only here: nltk takes half a second and 40 MB, and where scipy or scikit-learn are installed
+    # it loads these too, in every worker of stages that stem nothing.
+    from nltk.stem.snowball import SnowballStemmer
+
     return SnowballStemmer("english")
 
 
