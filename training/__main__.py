@@ -23,7 +23,7 @@ from training.run_folder import run_folder
 from training.targets import check_targets, find_targets, without_training
 from training.truth import TargetError
 from training.weights import as_checkpoint, load_weights
-from training.workers import WorkerError
+from training.workers import WorkerError, losses_told
 
 # What can go wrong without a bug in this program; each says in one sentence what to do.
 _EXPECTED = (
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(arguments)
     verb: Callable[[argparse.Namespace], str] = parsed.verb
     try:
-        with joined() as here, run_folder(getattr(parsed, "out", None) or ""):
+        # The inner ones see an error first: a lost worker is no lost connection.
+        with joined() as here, run_folder(getattr(parsed, "out", None) or ""), losses_told():
             text = verb(parsed)
             if here.writes:
                 print(text)

@@ -1,9 +1,15 @@
 """Who does which part of the work: worker processes, and a helper that runs ahead."""
 
 import itertools
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 import torch
@@ -53,17 +59,58 @@ def made_by(dataset: IterableDataset[Item], workers: int, remote: bool) -> Itera
         pin_memory=cuda.is_available(),
         # The clients of object stores have threads, which a fork would leave behind.
         multiprocessing_context="forkserver" if remote and workers else None,
+        worker_init_fn=partial(_obey, os.getpid()),
     )
-    try:
-        for item in loader:
+    with losses_told():
+        with _terminations_held() if workers else nullcontext():
+            items = iter(loader)
+        for item in items:
             if isinstance(item, _Trouble):
                 raise item.error
             yield item
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """Name what PyTorch raises for a worker that is gone, wherever the main process then is.
+
+    Raises:
+        WorkerError: a worker was killed during the block.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
         told = str(error).splitlines()[0]
         raise WorkerError(f"{told}; where memory ended, fewer clips.workers need less") from error
+
+
+@contextmanager
+def _terminations_held() -> Iterator[None]:
+    """Keep SIGTERM from processes that begin in the block; this one gets it after the block.
+
+    torchrun and Slurm send it to all processes of a training at once. Workers that ended then would
+    leave the main process without batches, before it has written its checkpoint.
+    """
+    # Begun inside, it would let the signal through again when it is under way.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _obey(main: int, _worker: int) -> None:
+    """End this worker when the process that it works for asks, and for nobody else."""
+    threading.Thread(target=_end_when_asked, args=(main,), daemon=True).start()
+
+
+def _end_when_asked(main: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        pass
+    os._exit(0)
 
 
 @dataclass(frozen=True)

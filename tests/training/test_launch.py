@@ -16,7 +16,7 @@ from training.launch import main
 ROOT = Path(__file__).parents[2]
 WORDS = [
     "model.depth=18", "model.width=4", "model.precision=float32", "clips.num_frames=4",
-    "clips.height=20", "clips.width=26", "clips.crop=16", "clips.cache_mib=0",
+    "clips.height=20", "clips.width=26", "clips.crop=16", "clips.cache_mib=0", "clips.workers=1",
     "train.clips=100000", "train.batch_size=2", "train.checkpoint_steps=1000", "train.threads=1",
 ]  # fmt: skip
 

@@ -1,14 +1,18 @@
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import IterableDataset
 
 from training.frames import VideoError
-from training.workers import WorkerError, ahead, empty_bytes, made_by, share
+from training.workers import WorkerError, ahead, empty_bytes, losses_told, made_by, share
 
 
 class Numbers(IterableDataset[torch.Tensor]):
@@ -62,6 +66,57 @@ def test_what_a_worker_cannot_make_is_raised_in_its_turn_as_it_was(workers: int)
 def test_a_worker_that_is_killed_is_told_in_one_line() -> None:
     with pytest.raises(WorkerError, match=r"^DataLoader worker .*; where memory ended, fewer.*$"):
         list(made_by(Broken(killed), 2, remote=False))
+
+
+def test_a_worker_that_is_killed_while_nothing_is_asked_of_it_is_told_in_one_line() -> None:
+    items = made_by(Numbers(), 1, remote=False)
+    next(items)
+    (worker,) = multiprocessing.active_children()
+
+    @losses_told()
+    def lose() -> None:
+        worker.kill()
+        threading.Event().wait(60)
+
+    with pytest.raises(WorkerError, match=r"^DataLoader worker .* Killed.*; where memory ended"):
+        lose()
+
+
+ALL_ASKED = """
+import signal, sys, threading
+from tests.training.test_workers import Numbers
+from training.workers import made_by
+asked = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: asked.set())
+items = made_by(Numbers(), 2, remote=sys.argv[1] == "remote")
+print(next(items)[0].item(), flush=True)
+asked.wait()
+print([item[0].item() for item in items])
+"""
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_workers_go_on_while_the_main_process_is_asked_to_end(where: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ALL_ASKED, where],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "0\n"
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.communicate(timeout=120)[0] == "[1, 2, 3, 4, 5, 6]\n"
+
+
+def test_workers_end_when_the_main_process_asks() -> None:
+    items = made_by(Numbers(), 1, remote=False)
+    next(items)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 def test_the_next_item_is_opened_while_one_is_used() -> None:
