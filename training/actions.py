@@ -20,6 +20,7 @@ from training.learner import use_device
 from training.options import Options
 from training.reporting import Results, protocol_of
 from training.results import Said
+from training.sharing import refuse_differences
 from training.targets import lone_split, own_scratch, with_scratch
 from training.truth import TargetError, read_truth
 
@@ -47,6 +48,9 @@ def recognise(folder: str, verb: Judge, noun: Judge, out: str = "") -> str:
     with own_scratch() as scratch:
         clips = with_scratch(verb.options.clips, scratch)
         truth = read_truth(folder, clips)
+        for judge in (verb, noun):
+            digest = model_digest(judge.checkpoint.model)
+            refuse_differences(judge.options, dataset_id=truth.dataset_id, weights=digest)
         pairs = pairs_of(truth.labels, verb.checkpoint.labels, noun.checkpoint.labels)
         verbs, nouns = (_said(folder, judge, scratch) for judge in (verb, noun))
         scores_VA = action_scores(verbs.scores_VC, nouns.scores_VC, pairs)

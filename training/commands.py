@@ -14,6 +14,7 @@ from training.learner import Learner, build_model, use_device
 from training.loop import train
 from training.options import Options
 from training.ranks import ranks
+from training.sharing import refuse_differences
 from training.weights import load_weights, put_weights, refuse_misfit
 
 _LEARNED = 0.95
@@ -81,14 +82,21 @@ def _refuse_missing(data: Path, split: str) -> None:
 
 
 def new_learner(options: Options, labels: tuple[str, ...], weights: str = "") -> Learner:
-    """A network that begins with the file `weights`, or at random, on the device to train on."""
+    """A network that begins with the file `weights`, or at random, on the device to train on.
+
+    Raises:
+        PeerError: the ranks were begun with other options, numbers of labels or weights.
+        WeightsError: the weights are not those of the network that the options name.
+    """
     device = use_device(options.train.threads)
-    model, origin = build_model(options.model, len(labels), options.train.rng_seed), ""
-    if weights:
-        found = load_weights(weights)
+    found = load_weights(weights) if weights else None
+    origin = found.digest if found else ""
+    # Before the ranks' networks are joined, which those of other shapes cannot be.
+    refuse_differences(options, labels=len(labels), weights=origin)
+    model = build_model(options.model, len(labels), options.train.rng_seed)
+    if found:
         refuse_misfit(found, options.model)
         told = put_weights(model, found, labels)
-        origin = found.digest
         if ranks().writes:
             tqdm.write(f"{weights}: {found.found}; {told}", file=sys.stderr)
     return Learner(model, options.train, options.model, device, origin)

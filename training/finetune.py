@@ -19,8 +19,9 @@ from training.linear import Choice, rank_of
 from training.loop import train
 from training.models.networks import VideoResNet
 from training.options import FinetuneOptions, Options
-from training.ranks import ranks, wait_for_all
+from training.ranks import ranks
 from training.scores import mean_average_precision, top1
+from training.sharing import told
 from training.targets import Target, held_out
 from training.truth import TargetError, training_clips
 
@@ -89,7 +90,8 @@ def _point(
     settings = {"lr": how.lr, "weight_decay": how.weight_decay}
     folder = Path(out) / "grid" / f"lr-{how.lr:g}-decay-{how.weight_decay:g}"
     key = _key(target, start, options)
-    if not (folder / HOLDOUT).exists():
+    # Another machine may still see the folder as it was a while ago.
+    if not told((folder / HOLDOUT).exists()):
         choice = _tried(target, start, options, str(folder), held)
         content = {"key": key, "top1": choice.top1, "mean_ap": choice.mean_ap}
         if ranks().writes:
@@ -97,9 +99,8 @@ def _point(
             write_text(str(folder / HOLDOUT), text + "\n")
             # Its weights are of no more use, and as large as those that will be.
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        wait_for_all()
     # Every rank takes what the first one found: they must not choose differently.
-    found = _found(folder / HOLDOUT, key)
+    found = told(_found(folder / HOLDOUT, key) if ranks().writes else {})
     return Choice(settings, found["top1"], found["mean_ap"], diverged=bool(found["diverged"]))
 
 

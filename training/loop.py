@@ -26,6 +26,7 @@ from training.learner import Learner, Outcome, TrainingError
 from training.options import Options, TrainOptions
 from training.ranks import agree, ranks, wait_for_all
 from training.schedule import learning_rate, total_steps
+from training.sharing import refuse_differences
 
 _ELSEWHERE = "name another OUT= (--out), or delete that folder to begin anew"
 
@@ -50,7 +51,10 @@ def train(
         TrainingStopped: on SIGTERM, once a checkpoint is written.
         TrainingError: `out` holds another run, the loss is not finite, or no clip is ever drawn.
         CheckpointError: the checkpoint in `out` is damaged.
+        PeerError: the ranks were begun with other options, data or weights.
     """
+    data = clips.manifest.dataset_id
+    refuse_differences(options, dataset_id=data, weights=learner.origin)
     run = _Run(learner, clips, options, section, Path(out))
     run.resume()
     steps = total_steps(run.how, ranks().count)

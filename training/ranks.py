@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 class PeerError(Exception):
-    """Another process of this training ended; what went wrong there is not known here."""
+    """Another process of this training ended for a reason unknown here, or was begun otherwise."""
 
 
 @dataclass(frozen=True)

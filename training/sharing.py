@@ -5,6 +5,7 @@ of a process on its own, and so is every number that comes of them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import TypeVar, cast
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import distributed
 
-from training.ranks import Ranks, ranks
+from formats.settings import significant
+from training.options import Options
+from training.ranks import PeerError, Ranks, ranks
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -47,6 +50,34 @@ def everyones(value: Value) -> list[Value]:
     found: list[Value | None] = [None] * ranks().count
     distributed.all_gather_object(found, value)
     return cast(list[Value], found)
+
+
+def refuse_differences(options: Options, **facts: object) -> None:
+    """Refuse ranks that were begun with other options or find other data than the first one.
+
+    On several machines each reads a config and files of its own. Ranks that differ would learn
+    something that neither was asked for, or wait for each other for ever.
+
+    Raises:
+        PeerError: some differ; on all ranks.
+    """
+    mine = {
+        f"{section.name}.{name}": value
+        for section in fields(Options)
+        for name, value in significant(getattr(options, section.name)).items()
+    }
+    # How the work is done is each rank's own affair, but for when they come together.
+    mine["train.checkpoint_steps"] = options.train.checkpoint_steps
+    mine["finetune.checkpoint_steps"] = options.finetune.checkpoint_steps
+    first, *others = everyones({**mine, **facts})
+    for number, other in enumerate(others, 1):
+        for name in first | other:
+            one, another = first.get(name, "not there"), other.get(name, "not there")
+            if one != another:
+                raise PeerError(
+                    f"{name} is {one} for process 0 and {another} for process {number} of "
+                    f"{ranks().count}: begin all of them with the same options and data"
+                )
 
 
 def in_order(values: Sequence[Sequence[Value]], together: int) -> list[Value]:

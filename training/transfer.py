@@ -18,7 +18,7 @@ from training.options import Options
 from training.ranks import ranks
 from training.reporting import Results
 from training.results import CHECKPOINT, PRE_TRAINED, RANDOM, Said
-from training.sharing import told
+from training.sharing import refuse_differences, told
 from training.targets import Target, held_out, lone_split, open_targets, own_scratch, with_scratch
 from training.truth import TargetError, Truth, read_truth
 
@@ -46,6 +46,7 @@ def linear(folders: Sequence[str], source: Checkpoint, out: str, options: Option
         results = Results(out, "linear", options)
         place = _Place(out, options, networks)
         targets = open_targets(folders, options, scratch)
+        refuse_differences(options, **_data(targets), weights=networks[0].digest)
         for target in targets:
             held_out(target, options.evaluate.holdout_fraction, options.train.rng_seed)
         for target in targets:
@@ -73,7 +74,9 @@ def finetune(folders: Sequence[str], source: Checkpoint, out: str, options: Opti
         starts[RANDOM] = Start("", {})
     with own_scratch() as scratch:
         results = Results(out, "finetune", options)
-        for target in open_targets(folders, options, scratch):
+        targets = open_targets(folders, options, scratch)
+        refuse_differences(options, **_data(targets), weights=starts[PRE_TRAINED].digest)
+        for target in targets:
             _finetune(target, starts, results)
         return results.finish()
 
@@ -92,13 +95,23 @@ def evaluate(folder: str, checkpoint: Checkpoint, options: Options, out: str = "
         known = checkpoint.labels or truth.labels
         if truth.labels != known or len(known) != checkpoint.model["fc.bias"].numel():
             raise TargetError(f"{folder} has other labels than the checkpoint was trained on")
+        digest = model_digest(checkpoint.model)
+        refuse_differences(options, dataset_id=truth.dataset_id, weights=digest)
         model = restored(checkpoint).to(use_device(options.train.threads))
         videos = SpreadClips(folder, cut_for_test(clips, options.evaluate), options.evaluate.clips)
         said = predict(model, videos, options, several=truth.several)
         results = Results(out, "evaluate", options)
-        weights = Said(model_digest(checkpoint.model), said)
-        results.add(*lone_split(folder, truth, clips), {CHECKPOINT: weights})
+        results.add(*lone_split(folder, truth, clips), {CHECKPOINT: Said(digest, said)})
         return results.finish()
+
+
+def _data(targets: Sequence[Target]) -> dict[str, str]:
+    """`dataset_id` by split."""
+    return {
+        f"{target.name}/{split}": truth.dataset_id
+        for target in targets
+        for split, truth in {"train": target.train, **target.tests}.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,12 +69,29 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def on_two_ranks(words: list[str]) -> str:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, "-m", "training", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = started_on_two_ranks("-m", "training", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def started_on_two_ranks(*words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*command, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# As on machines of their own, each with its copies of options and folders.
+EACH_ITS_OWN = """
+import os, sys
+from training.__main__ import main
+sys.exit(main([word.replace("RANK", os.environ["RANK"]) for word in sys.argv[1:]]))
+"""
 
 
 def results(out: Path) -> dict[str, Any]:
@@ -124,3 +142,50 @@ def test_what_ranks_have_tuned_together_is_measured_with_the_first_ones_norms(
     assert guesses == [
         video["guesses"]["checkpoint"] for video in again["evaluate/discs.json"]["videos"]
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verb", "differing", "message"),
+    [
+        # They would wait for each other after the tenth step.
+        ("pretrain", ["train.checkpoint_steps=1RANK"], "checkpoint_steps is 10 for process 0 and"),
+        ("pretrain", ["model.width=1RANK"], "model.width is 10 for process 0 and 11 for process 1"),
+        ("pretrain", [], "dataset_id is "),
+        ("evaluate", ["evaluate.batch_size=1RANK"], "evaluate.batch_size is 10 for process 0 and"),
+        ("linear", ["evaluate.clips=1RANK"], "evaluate.clips is 10 for process 0 and 11 for"),
+    ],
+)
+def test_ranks_that_were_begun_otherwise_are_refused(
+    target: Path, weights: str, tmp_path: Path, verb: str, differing: list[str], message: str
+) -> None:
+    (tmp_path / "each.py").write_text(EACH_ITS_OWN)
+    for rank, split in enumerate(["train", "train" if differing else "val"]):
+        (tmp_path / f"data{rank}" / "shards").mkdir(parents=True)
+        (tmp_path / f"data{rank}" / "shards" / "all").symlink_to(target / split)
+    data = {
+        "pretrain": ["--data", str(tmp_path / "dataRANK"), "--config", "sample"],
+        "evaluate": ["--target", str(target / "val"), "--weights", weights],
+        "linear": ["--target", str(target), "--weights", weights, "--config", "sample"],
+    }
+    sets = [part for word in (*WORDS, *differing) for part in ("--set", word)]
+    words = [verb, *data[verb], "--out", str(tmp_path / "out"), *sets]
+    done = started_on_two_ranks(str(tmp_path / "each.py"), *words)
+    assert done.returncode != 0
+    assert done.stderr.count(message) == 1
+    assert "[rank" not in done.stderr  # As tracebacks begin.
+
+
+@pytest.mark.slow
+def test_ranks_take_a_grid_as_the_first_one_sees_it(
+    target: Path, weights: str, tmp_path: Path
+) -> None:
+    (tmp_path / "each.py").write_text(EACH_ITS_OWN)
+    sets = [part for word in WORDS for part in ("--set", word)]
+    words = ["finetune", "--target", str(target), "--weights", weights, "--config", "sample", *sets]
+    words += ["--set", "finetune.grid_lr=0.02,0.04", "--set", "finetune.grid_weight_decay=0"]
+    out = [*words, "--out", str(tmp_path / "outRANK")]
+    done = started_on_two_ranks(str(tmp_path / "each.py"), *out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("discs: full-ft top-1 pre-trained ")
+    assert not (tmp_path / "out1").exists()
