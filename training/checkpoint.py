@@ -66,8 +66,15 @@ def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
     """
     content = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     content["options"] = asdict(checkpoint.options)
-    with publish(path) as temporary:
-        torch.save(content, temporary)
+    # To a file of Python's: PyTorch's own say that writing failed, but not why.
+    with publish(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Closing the archive after the disk's refusal fails too, and would hide it.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def load_checkpoint(path: str) -> Checkpoint:
@@ -81,6 +88,7 @@ def load_checkpoint(path: str) -> Checkpoint:
     try:
         if not refuse_compressed(path):
             raise ValueError("cut short or another format")
+        _refuse_changed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.get("format") != FORMAT:
             raise ValueError(f"format {content.get('format')}, this version reads {FORMAT}")
@@ -109,6 +117,17 @@ def refuse_compressed(path: str) -> bool:
     if packed:
         raise ValueError(f"{packed[0]} is compressed, which PyTorch never does")
     return True
+
+
+def _refuse_changed(path: str) -> None:
+    """Refuse an archive whose bytes changed at rest, which PyTorch reads without a look at them."""
+    with zipfile.ZipFile(path) as file:
+        # Members that overlap would be read over and over.
+        if sum(member.file_size for member in file.infolist()) > Path(path).stat().st_size:
+            raise ValueError("damaged: it holds more than it is long")
+        changed = file.testzip()
+    if changed:
+        raise ValueError(f"damaged: the bytes of {changed} changed since it was written")
 
 
 def _refuse_other_types(checkpoint: Checkpoint) -> None:

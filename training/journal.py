@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from formats.settings import to_toml
-from formats.storage import remove_leftovers, write_text
+from formats.storage import refused, remove_leftovers, write_text
 from training.curve import SPANS, draw_loss_curve
 from training.options import Options
 
@@ -22,6 +24,9 @@ class Journal:
 
     Opened at the step that a run goes on from, it forgets what came after it, and removes the
     checkpoint that a killed run may have left half written. Holds the loss of every step in memory.
+
+    Raises:
+        StorageError: the disk is full or refuses; so do its methods.
     """
 
     def __init__(self, out: Path, options: Options, *, step: int, tensorboard: bool):
@@ -32,8 +37,9 @@ class Journal:
         rows = _rows_before(path, step)
         write_text(str(path), "".join(line for line, _ in rows))
         self._losses = [loss for _, loss in rows]
-        self._log = path.open("a", buffering=1)
-        self._board = _board(out, step) if tensorboard else None
+        with self._written():
+            self._log = path.open("a", buffering=1)
+            self._board = _board(out, step) if tensorboard else None
 
     def __enter__(self) -> Self:
         return self
@@ -44,23 +50,34 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._log.close()
-        if self._board:
-            self._board.close()
+        # What the disk refused before, it refuses again; that is told already.
+        with suppress(OSError) if error else self._written():
+            self._log.close()
+            if self._board:
+                self._board.close()
 
     def write(self, row: dict[str, Any]) -> None:
         """Add a step, a dictionary of numbers; TensorBoard has a curve for each but `step`."""
-        self._log.write(json.dumps(row) + "\n")
-        self._losses.append(row["loss"])
-        if self._board:
-            for name in row.keys() - {"step"}:
-                self._board.add_scalar(name, row[name], row["step"])
+        with self._written():
+            self._log.write(json.dumps(row) + "\n")
+            self._losses.append(row["loss"])
+            if self._board:
+                for name in row.keys() - {"step"}:
+                    self._board.add_scalar(name, row[name], row["step"])
 
     def draw(self) -> None:
         """Draw the loss up to here, and let TensorBoard see it."""
         draw_loss_curve(self._losses, str(self._out / CURVE))
         if self._board:
-            self._board.flush()
+            with self._written():
+                self._board.flush()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise refused(str(self._out / LOG), error) from error
 
 
 def last_mean_loss(out: Path) -> float | None:

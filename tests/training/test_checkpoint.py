@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from formats.storage import StorageError
+from tests.training.small_files import no_file_beyond
 from training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from training.layouts import build
 from training.options import ModelOptions, Options
@@ -67,6 +68,31 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
         save_checkpoint(str(path), broken)
     assert load_checkpoint(str(path)).step == 1
     assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+# At its beginning, in the midst of a tensor, and in the directory at its end.
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_disk_that_takes_only_a_part_is_named_and_leaves_the_one_before(
+    tmp_path: Path, share: float
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(str(path), checkpoint(step=1))
+    refused = pytest.raises(StorageError, match="checkpoint.pt: cannot be written: File too large")
+    with refused, no_file_beyond(int(share * path.stat().st_size)):
+        save_checkpoint(str(path), checkpoint(step=2))
+    assert load_checkpoint(str(path)).step == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_of_which_one_bit_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    saved = checkpoint()
+    save_checkpoint(str(path), saved)
+    content = bytearray(path.read_bytes())
+    content[content.index(saved.model["fc.weight"].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged: the bytes of .*/data/.* changed since"):
+        load_checkpoint(str(path))
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -154,6 +180,17 @@ def test_a_checkpoint_that_would_grow_when_read_is_refused(tmp_path: Path) -> No
             new.writestr(member, plain.read(member))
     with pytest.raises(CheckpointError, match="is compressed, which PyTorch never does"):
         load_checkpoint(str(packed))
+
+
+def test_a_checkpoint_whose_parts_lie_in_each_other_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(str(path), checkpoint())
+    with zipfile.ZipFile(path, "a") as file:
+        # The same bytes again and again: each of them would be read.
+        file.filelist += [max(file.filelist, key=lambda member: member.file_size)] * 100
+        file.writestr("one more", b"")
+    with pytest.raises(CheckpointError, match="damaged: it holds more than it is long"):
+        load_checkpoint(str(path))
 
 
 def test_a_zip_whose_end_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 import json
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from formats.storage import StorageError
+from tests.training.small_files import no_file_beyond
 from training.journal import CURVE, LOG, OPTIONS, TENSORBOARD, Journal
 from training.options import Options, load_options
 
@@ -54,3 +57,9 @@ def test_a_checkpoint_that_was_left_half_written_is_removed(tmp_path: Path) -> N
 def test_tensorboard_can_be_left_out(tmp_path: Path) -> None:
     write(tmp_path, 0, 2, 1.0, tensorboard=False)
     assert sorted(file.name for file in tmp_path.iterdir()) == [LOG, CURVE, OPTIONS]
+
+
+def test_a_disk_that_is_full_is_named(tmp_path: Path) -> None:
+    refused = pytest.raises(StorageError, match=r"log.jsonl: cannot be written: File too large; ")
+    with refused, no_file_beyond(20_000):
+        write(tmp_path, 0, 1000, 1.0, tensorboard=False)
