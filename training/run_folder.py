@@ -23,7 +23,8 @@ def run_folder(out: str) -> Iterator[None]:
     If nothing was written there, it is gone after the block unless it was there before.
 
     Raises:
-        TrainingError: it is the folder of a dataset, or another command writes there.
+        TrainingError: it is the folder of a dataset, another command writes there, or its disk
+            keeps no locks.
         StorageError: the disk refuses.
     """
     if not out or not ranks().writes:
@@ -65,4 +66,10 @@ def _locked(file: IO[str], path: Path) -> bool:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: its disk keeps no locks ({error.strerror}), so two commands could write "
+            "there at once: mount it with locks (Lustre: -o flock), or name another folder with "
+            "OUT= (--out)"
+        ) from error
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())

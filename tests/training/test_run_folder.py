@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +43,16 @@ def test_a_folder_in_which_nothing_was_written_is_as_it_was(tmp_path: Path) -> N
 def test_a_lock_that_a_killed_command_left_holds_nobody(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text("")
     assert hold(tmp_path) == ""
+
+
+def test_a_disk_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lockf(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    refused = pytest.raises(TrainingError, match=r"keeps no locks \(No locks available\), so two")
+    with refused, run_folder(str(tmp_path / "run")):
+        pass
 
 
 def test_the_folder_of_a_dataset_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
