@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from formats.settings import SettingsError
+
 
 class PeerError(Exception):
     """Another process of this training ended for a reason unknown here, or was begun otherwise."""
@@ -38,12 +40,14 @@ def joined() -> Iterator[Ranks]:
 
     Raises:
         PeerError: the connection to another one broke.
+        SettingsError: there are more of them on this machine than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else None
+    distributed.init_process_group("gloo" if gpus is None else "cpu:gloo,cuda:nccl")
+    refuse_more_than(gpus)
     here = ranks()
     try:
         yield here
@@ -57,6 +61,20 @@ def joined() -> Iterator[Ranks]:
     # Not after an error of this rank's own: it would wait for the others, who wait for this one.
     # torchrun ends them when this process is gone.
     distributed.destroy_process_group()
+
+
+def refuse_more_than(gpus: int | None) -> None:
+    """Refuse more processes on this machine than it has GPUs, if it has any.
+
+    Raises:
+        SettingsError: there are more.
+    """
+    count = local_rank()[1]
+    if gpus is not None and count > gpus:
+        raise SettingsError(
+            f"{count} processes (GPUS) on a machine where each sees {gpus} GPUs: start one per "
+            "GPU, and let all of them see all GPUs"
+        )
 
 
 def _of_the_connection(error: RuntimeError) -> bool:

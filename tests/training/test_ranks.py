@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from formats.settings import SettingsError
 from tests.training.frozen_norms import learn
 from tests.training.moving_clips import moving_split
 from training import commands
 from training.checkpoint import CHECKPOINT, load_checkpoint
 from training.journal import CURVE, LOG, OPTIONS, TENSORBOARD
 from training.options import load_options
-from training.ranks import Ranks, agree, joined, local_rank, ranks, summed
+from training.ranks import Ranks, agree, joined, local_rank, ranks, refuse_more_than, summed
 from training.run_folder import run_folder
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,14 @@ def test_a_process_on_its_own_is_the_only_rank() -> None:
         assert local_rank() == (0, 1)
         assert agree(3)
         assert torch.equal(summed(torch.ones(2)), torch.ones(2))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    refuse_more_than(None)
+    refuse_more_than(4)
+    with pytest.raises(SettingsError, match=r"^4 processes \(GPUS\) on .* each sees 2 GPUs: start"):
+        refuse_more_than(2)
 
 
 @pytest.mark.slow
