@@ -158,11 +158,11 @@ def _checkpoint(parsed: argparse.Namespace) -> Checkpoint:
     if not parsed.weights:
         return load_checkpoint(parsed.checkpoint or _own_checkpoint(parsed.out))
     weights = load_weights(parsed.weights)
+    trust = "" if weights.labels else "; classes without names, taken to be in a target's order"
+    if ranks().writes:
+        print(f"{parsed.weights}: {weights.found}{trust}", file=sys.stderr)
     if weights.labels:
-        print(f"{parsed.weights}: {weights.found}", file=sys.stderr)
         return load_checkpoint(parsed.weights)
-    trust = "classes without names, taken to be in a target's order"
-    print(f"{parsed.weights}: {weights.found}; {trust}", file=sys.stderr)
     config, words = getattr(parsed, "config", None), getattr(parsed, "set", [])
     options = load_options(config, words) if config else override(Options(), words)
     return as_checkpoint(weights, options)
