@@ -1,7 +1,7 @@
 """The processes that learn together, as torchrun starts them: one per GPU, or some on CPUs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -40,11 +40,13 @@ def joined() -> Iterator[Ranks]:
 
     Raises:
         PeerError: the connection to another one broke.
-        SettingsError: there are more of them on this machine than GPUs.
+        SettingsError: there are more of them on this machine than GPUs, or torchrun is to start
+            them again in a way in which they would not find each other.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
+    refuse_restarts(os.environ)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else None
     distributed.init_process_group("gloo" if gpus is None else "cpu:gloo,cuda:nccl")
     refuse_more_than(gpus)
@@ -61,6 +63,23 @@ def joined() -> Iterator[Ranks]:
     # Not after an error of this rank's own: it would wait for the others, who wait for this one.
     # torchrun ends them when this process is gone.
     distributed.destroy_process_group()
+
+
+def refuse_restarts(environment: Mapping[str, str]) -> None:
+    """Refuse torchrun's --max-restarts where it hands its own store to the processes.
+
+    In it lie the addresses of those that ended, and the new ones call there (pytorch#135712).
+
+    Raises:
+        SettingsError: it would start them again, and in vain.
+    """
+    again = environment.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    if again and environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise SettingsError(
+            "torchrun --max-restarts: processes that it starts again do not find each other "
+            "(pytorch#135712) but with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment and "
+            "--rdzv-backend=c10d"
+        )
 
 
 def refuse_more_than(gpus: int | None) -> None:
@@ -117,10 +136,11 @@ def _no_buffers() -> dict[str, Any]:
 def first_to_say(text: str) -> bool:
     """Whether no other rank has said this: what all of them meet, one tells.
 
-    No rank waits for another; one whose connection is gone is always the first.
+    No rank waits for another; one whose connection is gone is always the first. Before they are
+    joined, it is the first one of every machine.
     """
     if not distributed.is_initialized():
-        return True
+        return local_rank()[0] == 0
     try:
         # The store through which the ranks found each other lives as long as any of them.
         store = distributed.distributed_c10d._get_default_store()

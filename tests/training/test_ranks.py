@@ -150,6 +150,34 @@ def test_a_rank_that_is_left_alone_says_so_in_one_line(tmp_path: Path) -> None:
     )
 
 
+STARTED_AGAIN = """
+import os
+from training.ranks import joined, wait_for_all
+with joined() as here:
+    wait_for_all()
+    if here.number == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os._exit(3)
+    wait_for_all()
+    print("joined again")
+"""
+
+
+@pytest.mark.slow
+def test_ranks_that_torchrun_starts_again_find_each_other_or_are_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "started_again.py").write_text(STARTED_AGAIN)
+    words = ["--max-restarts=1", str(tmp_path / "started_again.py")]
+    with torchrun(*words) as both:
+        out, told = both.communicate(timeout=120)
+    assert out == ""
+    assert "SettingsError: torchrun --max-restarts: processes that it starts again" in told
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    with torchrun(*words) as both:
+        out, told = both.communicate(timeout=120)
+    assert (both.returncode, out) == (0, "joined again\n" * 2), told
+
+
 @pytest.mark.slow
 def test_only_the_rank_that_fails_says_why(data: Path, tmp_path: Path) -> None:
     call = ["-m", "training", "pretrain", "--data", str(data), "--out", str(tmp_path)]
