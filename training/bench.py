@@ -1,5 +1,6 @@
 """How fast this machine trains: the loader alone, the network alone, and both together."""
 
+import itertools
 import json
 import resource
 import time
@@ -10,7 +11,7 @@ import torch
 
 from training.clips import Batch, TrainingClips
 from training.layouts import describe
-from training.learner import Learner, Outcome
+from training.learner import Learner, Outcome, TrainingError
 from training.options import Options
 from training.ranks import ranks, summed
 
@@ -54,6 +55,9 @@ def bench(learner: Learner, clips: TrainingClips | None, options: Options, steps
 
     The network alone takes the same random clips again and again, from the device's own memory.
     Without `clips` only that is measured. The weights of `learner` change.
+
+    Raises:
+        TrainingError: an epoch draws no clip.
     """
     how = options.train
     speeds = {}
@@ -145,10 +149,10 @@ def _settle(outcome: Outcome | None) -> None:
 
 
 def _endless(clips: TrainingClips) -> Iterator[Batch]:
-    epoch = 0
-    while True:
+    for epoch in itertools.count():
+        if not clips.num_batches(epoch):
+            raise TrainingError(f"epoch {epoch} draws no clip: all repeats are near 0")
         yield from clips.batches(epoch)
-        epoch += 1
 
 
 def synthetic(options: Options, classes: int, device: torch.device) -> Iterator[Batch]:

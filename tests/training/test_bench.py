@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.moving_clips import moving_split
+from tests.training.moving_clips import draw_motion, encode, moving_split, write_split
 from training.__main__ import main
 from training.bench import Bench, Speed, table
 
@@ -43,6 +43,15 @@ def test_loader_network_and_both_are_measured(
     assert speeds["loader alone"]["waiting"] > 0.5 > speeds["model alone"]["waiting"]
     assert result["host_mib"] > 50
     assert result["device"].startswith("CPU" if not torch.cuda.is_available() else "NVIDIA")
+
+
+def test_a_dataset_that_draws_nothing_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = encode(draw_motion("left", 8, 0))
+    write_split(tmp_path / "shards" / "all", [("aa", video, 0, 0.0)])
+    assert main(["bench", "--data", str(tmp_path), *WORDS]) == 1
+    assert "tagreel: epoch 0 draws no clip" in capsys.readouterr().err
 
 
 def test_without_data_the_network_alone_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
