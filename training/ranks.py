@@ -1,6 +1,7 @@
 """The processes that learn together, as torchrun starts them: one per GPU, or some on CPUs."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from formats.settings import SettingsError
+
+_ENDED = "tagreel ended"
+_LOOK_S = 0.5
 
 
 class PeerError(Exception):
@@ -35,8 +39,8 @@ class Ranks:
 def joined() -> Iterator[Ranks]:
     """This process among those that torchrun started; alone where none did.
 
-    Joins the others before the block and leaves them when it ends well. GPUs talk through NCCL,
-    CPUs through gloo.
+    Joins the others before the block and leaves them when it ends well: when the first one has
+    come to its end, however long that works alone. GPUs talk through NCCL, CPUs through gloo.
 
     Raises:
         PeerError: the connection to another one broke.
@@ -53,6 +57,7 @@ def joined() -> Iterator[Ranks]:
     here = ranks()
     try:
         yield here
+        _end_with_the_first(here)
     except RuntimeError as error:
         if not _of_the_connection(error):
             raise
@@ -63,6 +68,19 @@ def joined() -> Iterator[Ranks]:
     # Not after an error of this rank's own: it would wait for the others, who wait for this one.
     # torchrun ends them when this process is gone.
     distributed.destroy_process_group()
+
+
+def _end_with_the_first(here: Ranks) -> None:
+    # torchrun gives up a machine five minutes after its processes have ended. If that is the one
+    # where machines find each other, it ends those on the others too.
+    store = distributed.distributed_c10d._get_default_store()
+    if here.writes:
+        store.set(_ENDED, "")
+    # No call of the store's that waits: neither Ctrl-C nor a limit of time ends those well.
+    while not store.check([_ENDED]):
+        time.sleep(_LOOK_S)
+    # The store may be the first one's, and go with it.
+    wait_for_all()
 
 
 def refuse_restarts(environment: Mapping[str, str]) -> None:
