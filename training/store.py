@@ -35,6 +35,8 @@ INDEX = 2
 """Of what a scratch folder keeps of a shard; another version has other records."""
 _CALL_S = 120.0
 """Of one call to an object store."""
+_HELD = ".held"
+"""In a folder for one process: locked while that lives."""
 
 
 class StoredClip:
@@ -214,13 +216,37 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _temporary(owner: object) -> str:
-    """A folder that goes when its owner does."""
-    folder = tempfile.mkdtemp(".tmp", "tagreel-")
-    weakref.finalize(owner, _remove, folder, os.getpid())
-    return folder
+    """A folder that goes when its owner does; of one that was killed, when the next one comes."""
+    for folder in Path(tempfile.gettempdir()).glob("tagreel-*.tmp"):
+        if _is_left(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(".tmp", "tagreel-"))
+    # Under its name only once it is locked. Workers that were forked keep it so, too.
+    held = os.open(folder / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.rename(folder / "new", folder / _HELD)
+    weakref.finalize(owner, _remove, folder, held, os.getpid())
+    return str(folder)
 
 
-def _remove(folder: str, process: int) -> None:
+def _is_left(folder: Path) -> bool:
+    """Whether the process that made a folder for itself is gone, and was this user's."""
+    try:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        held = os.open(folder / _HELD, flags)
+    except OSError:
+        return False  # Made by something else.
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(held).st_uid == os.getuid()
+    except OSError:
+        return False
+    finally:
+        os.close(held)
+
+
+def _remove(folder: Path, held: int, process: int) -> None:
     # A worker that was forked must not take the folder away from the others.
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
