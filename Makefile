@@ -77,7 +77,7 @@ train: $(VENV)/.train ## pre-train, then compare with random initialisation   [D
 transfer_from = $(if $(WEIGHTS),--weights "$(WEIGHTS)",$(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"))
 transfer_to = $(if $(TARGET),$(foreach word,$(TARGET),--target "$(word)"),--data "$(DATA)")
 linear finetune: $(VENV)/.train ## fc-only or full-ft on all targets of DATA, or on TARGET   [DATA TARGET OUT CHECKPOINT WEIGHTS CONFIG SET GPUS]
-	@$(BIN)/python $(train_with) $@ $(transfer_to) $(transfer_from) --out "$(train_out)" --config "$(train_config)" $(train_set)
+	@$(BIN)/python $(train_with) $@ $(transfer_to) $(transfer_from) --out "$(train_out)" $(if $(CONFIG),--config "$(CONFIG)") $(train_set)
 
 bench: $(VENV)/.train ## clips/s of the loader, the network and both   [DATA CONFIG SET N]
 	@$(BIN)/python -m training bench --data "$(DATA)" --config "$(train_config)" $(if $(N),--steps "$(N)") $(train_set)

@@ -33,3 +33,16 @@ def test_a_benchmark_is_a_target_set_beside_the_others(
 ) -> None:
     python = f'.venv/bin/python -m pipelines {stage} --seed "kinetics" --out "new"'
     assert line_of(stage, "OUT=new", *words) == python + targets
+
+
+@pytest.mark.parametrize("verb", ["linear", "finetune"])
+def test_transfer_takes_the_options_of_its_network_unless_a_config_is_named(verb: str) -> None:
+    def asked(*words: str) -> str:
+        return line_of("-o", ".venv/.train", verb, "DATA=data", *words)
+
+    start = f'.venv/bin/python -m training {verb} --data "data"'
+    assert asked() == f'{start} --out "data/training"'
+    words = asked("WEIGHTS=public.pth", "CONFIG=ig-kinetics-34-8f")
+    assert words == (
+        f'{start} --weights "public.pth" --out "data/training" --config "ig-kinetics-34-8f"'
+    )

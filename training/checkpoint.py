@@ -1,6 +1,7 @@
 """A training run at rest: weights, optimiser, position; whole under its name or not there."""
 
 import pickle
+import re
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,15 +91,30 @@ def load_checkpoint(path: str) -> Checkpoint:
             raise ValueError("cut short or another format")
         _refuse_changed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.get("format") != FORMAT:
-            raise ValueError(f"format {content.get('format')}, this version reads {FORMAT}")
+        if not isinstance(content, dict) or "format" not in content:
+            raise ValueError("weights of others are read with WEIGHTS= (--weights)")
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, this version reads {FORMAT}")
         checkpoint = Checkpoint(**{**content, "options": from_sections(content["options"])})
         _refuse_other_types(checkpoint)
         _refuse_another_network(checkpoint)
     except _NOT_OURS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: not a checkpoint of ours: {reason}") from error
+        raise CheckpointError(
+            f"{path}: not a checkpoint of ours: {named_code(error) or reason}"
+        ) from error
     return checkpoint
+
+
+def named_code(error: Exception) -> str:
+    """What PyTorch refused to run of a file; empty if it refused it for something else.
+
+    Its own message goes on to say how to run it.
+    """
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if not named:
+        return ""
+    return f"names {named[1]}, which weights do not need and which could run code: refused"
 
 
 def refuse_compressed(path: str) -> bool:

@@ -68,14 +68,19 @@ def cut_for_test(clips: ClipOptions, how: EvaluateOptions) -> ClipOptions:
     """How clips are cut for a test: as for training, or larger for a fully-convolutional one.
 
     Raises:
-        SettingsError: larger ones are asked for that are smaller.
+        SettingsError: larger ones are asked for that are smaller, or larger than the frames.
     """
     if not how.fully_convolutional:
         return clips
     side = how.full_crop
     if side < clips.crop:
         raise SettingsError(f"evaluate.full_crop={side} is below the clips.crop={clips.crop}")
-    return replace(clips, crop=side, height=max(side, clips.height), width=max(side, clips.width))
+    if side > min(clips.height, clips.width):
+        raise SettingsError(
+            f"evaluate.full_crop={side} is more than the {clips.height}x{clips.width} that frames "
+            "are scaled to (clips.height, clips.width), which no clip was trained on"
+        )
+    return replace(clips, crop=side)
 
 
 def predict(

@@ -110,7 +110,7 @@ class FinetuneOptions(TrainOptions):
     """Values of `weight_decay` to choose from together with them; none: `weight_decay` itself."""
     layer_lr: tuple[str, ...] = ()
     """What multiplies the rate of single layers, as in `stem=0, layer1=0.1, fc=10`; 0 keeps a
-    layer as it was pre-trained."""
+    layer's weights as they were pre-trained; its batch norms go on following the clips."""
     scratch: bool = False
     """Also train the same network from random weights, with a grid of its own (Table 2)."""
 

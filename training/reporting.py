@@ -35,12 +35,13 @@ class Results:
         self._protocol = protocol or protocol_of(options)
         self._measured: list[Measured] = []
         self._writes = bool(out) and ranks().writes
-        if self._writes:
-            forget(out, verb)
 
     def add(self, target: Target, test: tuple[str, Truth], said: Mapping[str, Said]) -> None:
         """Judge what networks said of one split."""
         split, truth = test
+        # Not before there is something new: a wrong word in a command must cost no result.
+        if self._writes and all(known.target != target.name for known in self._measured):
+            forget(self.out, self._verb, target.name)
         learned = {"train": target.train.dataset_id} if target.tests else {}
         datasets = {**learned, split: truth.dataset_id}
         where = Where(self._verb, target.name, split, datasets)

@@ -163,13 +163,26 @@ def shown(share: Share, *, sign: bool = False) -> str:
     return f"{value}% [{low}, {high}]"
 
 
-def forget(out: str, verb: str) -> None:
-    """Delete the pages and JSON of an earlier call, so that none is left of another target."""
-    for path in [Path(out) / f"{verb}.json", Path(out) / f"{verb}.html"]:
-        path.unlink(missing_ok=True)
-    for path in (Path(out) / verb).glob("*"):
-        if path.suffix in (".json", ".html") and path.is_file():
-            path.unlink()
+def forget(out: str, verb: str, target: str) -> None:
+    """Delete what an earlier call found on a target, on any split, and its comparison of all.
+
+    Other targets' pages stay: they may have been measured one by one.
+    """
+    stale = [Path(out) / verb]
+    for path in (Path(out) / verb).glob("*.json"):
+        if _target_of(path) == target:
+            stale.append(path.with_suffix(""))
+    for path in stale:
+        for ending in (".json", ".html"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _target_of(path: Path) -> object:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        return None  # Nothing that was written here.
+    return content.get("target") if isinstance(content, dict) else None
 
 
 def _in_order(predictions: Predictions, clip_ids: Sequence[str]) -> Any:

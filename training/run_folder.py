@@ -31,10 +31,10 @@ def run_folder(out: str) -> Iterator[None]:
         yield
         return
     folder = Path(out)
-    if any((folder / name).is_dir() for name in _DATASET):
+    if dataset := _dataset_of(folder):
         raise TrainingError(
             f"{out}: is a dataset's own folder, whose files a training's would be mixed with: "
-            f"leave OUT= (--out) away, for {folder / 'training'}, or name another folder"
+            f"leave OUT= (--out) away, for {dataset / 'training'}, or name another folder"
         )
     path = folder / LOCK
     made = [place for place in (folder, *folder.parents) if not place.exists()]
@@ -57,6 +57,15 @@ def run_folder(out: str) -> Iterator[None]:
             with suppress(OSError):
                 for place in made:
                     place.rmdir()
+
+
+def _dataset_of(folder: Path) -> Path | None:
+    """The folder of a dataset, if this is it or lies among its shards."""
+    if any((folder / name).is_dir() for name in _DATASET):
+        return folder
+    here = folder.resolve()
+    around = [place.parent for place in (here, *here.parents) if place.name in _DATASET]
+    return next((p for p in around if all((p / name).is_dir() for name in _DATASET)), None)
 
 
 def _locked(file: IO[str], path: Path) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from formats.settings import SettingsError
 from formats.shards import MANIFEST
 from training.clip_options import ClipOptions
 from training.options import Options
@@ -66,9 +67,11 @@ def check_targets(folders: Sequence[str], options: Options) -> None:
 
     Raises:
         ShardError, TargetError: as for `open_targets`, and for a target that is too small.
+        SettingsError: as `refuse_larger_test`.
     """
     if not folders:
         return
+    refuse_larger_test(options)
     options = replace(options, clips=replace(options.clips, verify="size"))
     try:
         with own_scratch() as scratch:
@@ -77,6 +80,19 @@ def check_targets(folders: Sequence[str], options: Options) -> None:
     except TargetError as error:
         alone = "`.venv/bin/python -m training pretrain` trains without measuring"
         raise TargetError(f"{error}; nothing was trained yet, and {alone}") from error
+
+
+def refuse_larger_test(options: Options) -> None:
+    """Refuse a fully-convolutional test of `linear`, whose features are of the training size.
+
+    Raises:
+        SettingsError: it is asked for.
+    """
+    if options.evaluate.fully_convolutional:
+        raise SettingsError(
+            "evaluate.fully_convolutional is for finetune and evaluate: fc-only looks at features "
+            "of clips as large as in training"
+        )
 
 
 def held_out(target: Target, fraction: float, rng_seed: int) -> frozenset[str]:

@@ -19,7 +19,15 @@ from training.ranks import ranks
 from training.reporting import Results
 from training.results import CHECKPOINT, PRE_TRAINED, RANDOM, Said
 from training.sharing import refuse_differences, told
-from training.targets import Target, held_out, lone_split, open_targets, own_scratch, with_scratch
+from training.targets import (
+    Target,
+    held_out,
+    lone_split,
+    open_targets,
+    own_scratch,
+    refuse_larger_test,
+    with_scratch,
+)
 from training.truth import TargetError, Truth, read_truth
 
 FEATURES = "features"
@@ -35,7 +43,9 @@ def linear(folders: Sequence[str], source: Checkpoint, out: str, options: Option
         ShardError: a target's split is not finished, or a shard is not what its manifest says.
         TargetError: there is no target, two have one name, splits differ in labels, or one is too
             small.
+        SettingsError: as `refuse_larger_test`.
     """
+    refuse_larger_test(options)
     device = use_device(options.train.threads)
     random = build_model(options.model, source.model["fc.bias"].numel(), options.train.rng_seed + 1)
     networks = [
@@ -92,8 +102,10 @@ def evaluate(folder: str, checkpoint: Checkpoint, options: Options, out: str = "
         clips = with_scratch(options.clips, scratch)
         truth = read_truth(folder, clips)
         # Weights of others name no labels: then their number must do.
-        known = checkpoint.labels or truth.labels
-        if truth.labels != known or len(known) != checkpoint.model["fc.bias"].numel():
+        known, classes = checkpoint.labels or truth.labels, checkpoint.model["fc.bias"].numel()
+        if len(truth.labels) != classes:
+            raise TargetError(f"{folder} has {len(truth.labels)} labels, the network {classes}")
+        if truth.labels != known:
             raise TargetError(f"{folder} has other labels than the checkpoint was trained on")
         digest = model_digest(checkpoint.model)
         refuse_differences(options, dataset_id=truth.dataset_id, weights=digest)

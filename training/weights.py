@@ -2,7 +2,6 @@
 
 import argparse
 import pickle
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,13 @@ import torch
 from torch import Tensor
 
 from formats.storage import sha256_file
-from training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, refuse_compressed
+from training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    named_code,
+    refuse_compressed,
+)
 from training.layouts import LayoutError, describe, network_of, refuse_unusual
 from training.models.networks import VideoResNet
 from training.options import ModelOptions, Options
@@ -182,10 +187,7 @@ def _read(path: str) -> Any:
 def _why(path: str, error: Exception) -> str:
     if path.endswith(".pkl"):
         return "Caffe2's files are not read: take the .pth that VMZ or ig65m-pytorch made of it"
-    named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if named:
-        return f"names {named[1]}, which weights do not need and which could run code: refused"
-    return "not weights that PyTorch saved, or damaged"
+    return named_code(error) or "not weights that PyTorch saved, or damaged"
 
 
 def _unwrap(content: Any) -> Mapping[str, Any]:

@@ -83,6 +83,13 @@ def test_a_larger_square_that_is_smaller_is_refused() -> None:
         cut_for_test(replace(SMALL, crop=18), how)
 
 
+def test_a_square_that_is_larger_than_the_frames_is_refused() -> None:
+    how = asked(fully_convolutional=True, full_crop=20).evaluate
+    assert cut_for_test(SMALL, how) == replace(SMALL, crop=20)
+    with pytest.raises(SettingsError, match=r"full_crop=22 is more than the 20x26 that frames"):
+        cut_for_test(SMALL, replace(how, full_crop=22))
+
+
 @pytest.mark.parametrize(("crop", "side", "places"), [(32, 48, 2), (33, 64, 2), (16, 32, 2)])
 def test_every_window_of_the_activations_is_judged_as_if_it_were_alone(
     crop: int, side: int, places: int
@@ -114,8 +121,7 @@ def test_a_fully_convolutional_test_averages_softmax_over_places_and_clips(split
     model = build_model(TINY, 3, 0).eval()
     torch.nn.init.normal_(model.fc.weight, 0, 5)
     options = asked(fully_convolutional=True, full_crop=32)
-    clips = cut_for_test(SMALL, options.evaluate)
-    assert clips == replace(SMALL, crop=32, height=32, width=32)
+    clips = cut_for_test(replace(SMALL, height=32, width=40), options.evaluate)
     found = predict(model, SpreadClips(split, clips, 2), options)
     full = FullyConvolutional(model, SMALL.crop)
     with torch.inference_mode():

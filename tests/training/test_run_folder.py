@@ -62,6 +62,17 @@ def test_the_folder_of_a_dataset_is_refused_and_stays_as_it_is(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["stages"]
 
 
+def test_no_run_writes_among_the_shards_of_a_dataset(tmp_path: Path) -> None:
+    for name in ("shards/all", "stages"):
+        (tmp_path / name).mkdir(parents=True)
+    for inner in ("shards", "shards/all", "shards/all/new", "stages/new"):
+        refused = pytest.raises(TrainingError, match="is a dataset's own folder")
+        with refused, run_folder(str(tmp_path / inner)):
+            pass
+    with run_folder(str(tmp_path / "training")):
+        pass
+
+
 def test_a_folder_that_the_disk_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=LOCK), run_folder(str(tmp_path / "file")):

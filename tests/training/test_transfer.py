@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from formats.settings import SettingsError
 from tests.training.moving_clips import LABELS, moving_split, two_motions_split, write_split
 from training import commands, transfer
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.options import Options, load_options, override
-from training.targets import find_targets
+from training.targets import check_targets, find_targets
 from training.truth import TargetError
 
 WORDS = [
@@ -160,11 +161,30 @@ def test_videos_with_several_labels_are_measured_by_map(
 def test_a_fully_convolutional_test_looks_at_larger_squares(
     data: Path, options: Options, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    how = override(options, ["evaluate.fully_convolutional=true", "evaluate.full_crop=32"])
+    words = ["clips.height=32", "clips.width=32", "evaluate.full_crop=32"]
+    how = override(options, [*words, "evaluate.fully_convolutional=true"])
     folder = str(data / "target_shards" / "discs" / "val")
     transfer.evaluate(folder, checkpoint, how, str(tmp_path))
     protocol = read(tmp_path / "evaluate" / "discs.json")["protocol"]
     assert (protocol["evaluate"]["full_crop"], protocol["clips"]["crop"]) == (32, 24)
+
+
+def test_a_linear_classifier_is_not_tested_so(
+    data: Path, options: Options, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    how = override(options, ["evaluate.fully_convolutional=true"])
+    with pytest.raises(SettingsError, match="is for finetune and evaluate"):
+        transfer.linear(find_targets(str(data)), checkpoint, str(tmp_path), how)
+    with pytest.raises(SettingsError, match="is for finetune and evaluate"):
+        check_targets(find_targets(str(data)), how)
+
+
+def test_a_split_with_another_number_of_labels_is_told_by_its_number(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = write_split(tmp_path / "val", [("aa", b"v", 0, 1.0)], labels=("up", "down"))
+    with pytest.raises(TargetError, match=r"has 2 labels, the network 3$"):
+        transfer.evaluate(folder, checkpoint, checkpoint.options)
 
 
 def test_a_split_with_other_labels_cannot_be_measured(
@@ -184,11 +204,16 @@ def test_a_target_with_one_video_of_each_label_is_too_small(
         transfer.linear([str(tmp_path)], checkpoint, str(tmp_path), options)
 
 
-def test_nothing_of_an_earlier_call_is_left(
+def test_of_an_earlier_call_what_was_found_on_the_same_target_goes_and_on_others_stays(
     data: Path, options: Options, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    old = tmp_path / "linear" / "gone.html"
-    old.parent.mkdir()
-    old.write_text("")
+    for name, target in (("discs-few", "discs"), ("other", "other")):
+        (tmp_path / "linear").mkdir(exist_ok=True)
+        (tmp_path / "linear" / f"{name}.json").write_text(json.dumps({"target": target}))
+        (tmp_path / "linear" / f"{name}.html").write_text("")
+    with pytest.raises(TargetError):
+        transfer.linear([str(tmp_path / "mistyped")], checkpoint, str(tmp_path), options)
+    assert len(list((tmp_path / "linear").iterdir())) == 4
     transfer.linear(find_targets(str(data)), checkpoint, str(tmp_path), options)
-    assert not old.exists()
+    left = sorted(path.name for path in (tmp_path / "linear").iterdir())
+    assert left == ["discs.html", "discs.json", "other.html", "other.json"]

@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,17 @@ def test_a_worker_that_is_killed_is_told_in_one_line() -> None:
         list(made_by(Broken(killed), 2, remote=False))
 
 
-def test_a_worker_that_is_killed_while_nothing_is_asked_of_it_is_told_in_one_line() -> None:
+def with_worker() -> tuple[BaseProcess, Iterator[torch.Tensor]]:
+    """A worker that has made something, and what makes it go on."""
+    others = set(multiprocessing.active_children())
     items = made_by(Numbers(), 1, remote=False)
     next(items)
-    (worker,) = multiprocessing.active_children()
+    (worker,) = set(multiprocessing.active_children()) - others
+    return worker, items
+
+
+def test_a_worker_that_is_killed_while_nothing_is_asked_of_it_is_told_in_one_line() -> None:
+    worker, _items = with_worker()
 
     @losses_told()
     def lose() -> None:
@@ -111,9 +119,7 @@ def test_workers_go_on_while_the_main_process_is_asked_to_end(where: str) -> Non
 
 
 def test_workers_end_when_the_main_process_asks() -> None:
-    items = made_by(Numbers(), 1, remote=False)
-    next(items)
-    (worker,) = multiprocessing.active_children()
+    worker, _items = with_worker()
     worker.terminate()
     worker.join(60)
     assert worker.exitcode == 0
