@@ -14,8 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from formats.settings import SettingsError
 
-_ENDED = "tagreel ended"
-_LOOK_S = 0.5
+_ENDED, _LEFT = "tagreel ended", "tagreel left"
+_LOOK_S = 0.2
 
 
 class PeerError(Exception):
@@ -79,8 +79,12 @@ def _end_with_the_first(here: Ranks) -> None:
     # No call of the store's that waits: neither Ctrl-C nor a limit of time ends those well.
     while not store.check([_ENDED]):
         time.sleep(_LOOK_S)
-    # The store may be the first one's, and go with it.
-    wait_for_all()
+    # The store may be the first one's, and go with it. Not a collective: gloo's own thread may let
+    # go of its tensor only when Python is ending, and a thread that wants Python then is aborted.
+    left = store.add(_LEFT, 0 if here.writes else 1)
+    while here.writes and left < here.count - 1:
+        time.sleep(_LOOK_S)
+        left = store.add(_LEFT, 0)
 
 
 def refuse_restarts(environment: Mapping[str, str]) -> None:
