@@ -43,9 +43,13 @@ def summary(checkpoint: Checkpoint, out: str) -> str:
     # Two labels at least: with one there is nothing to guess.
     if labels < 2 or loss is None or loss < _LEARNED * math.log(labels):
         return text
+    how, longer = checkpoint.options.train, "train longer (train.clips)"
+    advice = f"lower train.lr or {longer}"
+    if how.clips <= how.warmup_clips:
+        advice = f"all of it was warm-up (train.warmup_clips={how.warmup_clips}): {longer}"
     return (
         f"{text}\nloss {loss:.2f} is that of guessing among {labels} labels: nothing was learned; "
-        "lower train.lr or train longer (train.clips)"
+        f"{advice}"
     )
 
 

@@ -45,6 +45,11 @@ def test_a_network_that_only_guesses_is_said_to_have_learned_nothing(
     moving_split(tmp_path / "shards" / "all", per_label=2, frames=8)
     trained = commands.pretrain(str(tmp_path), str(tmp_path / "run"), options)
     labels = tuple(f"label {number}" for number in range(11))
+    how = replace(options.train, warmup_clips=options.train.clips)
+    cold = replace(trained, options=replace(options, train=how))
+    assert summary_at(2.39, labels, cold, tmp_path).endswith(
+        f"; all of it was warm-up (train.warmup_clips={how.clips}): train longer (train.clips)"
+    )
     assert summary_at(2.39, labels, trained, tmp_path).splitlines()[1:] == [
         "loss 2.39 is that of guessing among 11 labels: nothing was learned; lower train.lr or "
         "train longer (train.clips)"
