@@ -75,10 +75,12 @@ def cut_for_test(clips: ClipOptions, how: EvaluateOptions) -> ClipOptions:
     side = how.full_crop
     if side < clips.crop:
         raise SettingsError(f"evaluate.full_crop={side} is below the clips.crop={clips.crop}")
-    if side > min(clips.height, clips.width):
+    # With a scaled short edge the other side is no smaller, whatever clips.width says.
+    fits = clips.height if clips.scale == "short_edge" else min(clips.height, clips.width)
+    if side > fits:
         raise SettingsError(
-            f"evaluate.full_crop={side} is more than the {clips.height}x{clips.width} that frames "
-            "are scaled to (clips.height, clips.width), which no clip was trained on"
+            f"evaluate.full_crop={side} is more than the {fits} pixels that the smaller side of "
+            "frames is scaled to (clips.height, clips.width)"
         )
     return replace(clips, crop=side)
 

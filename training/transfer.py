@@ -77,8 +77,11 @@ def finetune(folders: Sequence[str], source: Checkpoint, out: str, options: Opti
 
     Raises:
         ShardError, TargetError: as for `linear`.
+        SettingsError: as `cut_for_test`.
         TrainingError: `out` holds another run, or the loss is not finite.
     """
+    # Refused here, and not by the first test after hours of training.
+    cut_for_test(options.clips, options.evaluate)
     starts = {PRE_TRAINED: Start(model_digest(source.model), source.model)}
     if options.finetune.scratch:
         starts[RANDOM] = Start("", {})

@@ -86,8 +86,10 @@ def test_a_larger_square_that_is_smaller_is_refused() -> None:
 def test_a_square_that_is_larger_than_the_frames_is_refused() -> None:
     how = asked(fully_convolutional=True, full_crop=20).evaluate
     assert cut_for_test(SMALL, how) == replace(SMALL, crop=20)
-    with pytest.raises(SettingsError, match=r"full_crop=22 is more than the 20x26 that frames"):
+    with pytest.raises(SettingsError, match=r"full_crop=22 is more than the 20 pixels that the"):
         cut_for_test(SMALL, replace(how, full_crop=22))
+    edge = replace(SMALL, scale="short_edge", height=22, width=20)
+    assert cut_for_test(edge, replace(how, full_crop=22)).crop == 22
 
 
 @pytest.mark.parametrize(("crop", "side", "places"), [(32, 48, 2), (33, 64, 2), (16, 32, 2)])

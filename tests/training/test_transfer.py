@@ -169,6 +169,15 @@ def test_a_fully_convolutional_test_looks_at_larger_squares(
     assert (protocol["evaluate"]["full_crop"], protocol["clips"]["crop"]) == (32, 24)
 
 
+def test_a_test_that_cannot_be_is_refused_before_anything_is_tuned(
+    data: Path, options: Options, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    how = override(options, ["evaluate.fully_convolutional=true", "evaluate.full_crop=32"])
+    with pytest.raises(SettingsError, match="full_crop=32 is more than the 26 pixels"):
+        transfer.finetune(find_targets(str(data)), checkpoint, str(tmp_path), how)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_linear_classifier_is_not_tested_so(
     data: Path, options: Options, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
