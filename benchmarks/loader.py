@@ -3,9 +3,10 @@
 Run: python -m benchmarks.loader [FOLDER_OF_VIDEOS]
 
 The videos are stored as fetch stores them and put into one shard; without a folder those of
-`benchmarks/fetch.py` are made. All sides visit the same list of (video, first frame) in turns, on
-one thread, and CPU time is user + system of this process, so other load on the machine weighs on
-all alike. Peers get the video's bytes out of the tar by its known place.
+`benchmarks/fetch.py` are made. All sides visit the same list of (video, first frame) in turns, so
+other load on the machine weighs on all alike; each on one thread of a process of its own, as a
+worker is, so that no side leaves another its memory in pieces. CPU time is user + system of that
+process. Peers get the video's bytes out of the tar by its known place.
 
     ours, yuv     the planes as stored, in one piece of memory for a batch of 8
     ours, rgb     scaled to 128x171, converted and cropped
@@ -14,7 +15,7 @@ all alike. Peers get the video's bytes out of the tar by its known place.
     (libavcodec)  no peer but the floor: packets at hand are decoded from the key frame before the
                   first wanted one to the last, and the frames thrown away
 
-Memory is what a process that does only this has more at its peak than before its first clip.
+Memory is what such a process has more at its peak than before its first clip.
 """
 
 import functools
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +48,10 @@ from training.transforms import to_batch
 from training.videos import VideoReader, Where
 
 LENGTHS = (8, 32)
-CLIPS, ROUNDS, BATCH, TURN = 240, 5, 8, 48
+CLIPS, ROUNDS, BATCH, TURN = 240, 7, 8, 24
 HEIGHT, WIDTH, CROP = 128, 171, 112
 WANTED = {8: 1500, 32: 550}
+PEERS = ("torchcodec", "PyAV")
 Pick = tuple[StoredClip, int, float]
 """(video, number of its frames, where in it a clip starts, in [0, 1))."""
 Side = Callable[[list[Pick], int], None]
@@ -56,17 +59,13 @@ Side = Callable[[list[Pick], int], None]
 
 def main(folder: str | None) -> None:
     """Print the storage, then one line per side and length."""
-    # Else torchcodec converts colours on every core, at ten times the CPU time.
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         sources = sorted(p for p in Path(folder).rglob("*") if p.is_file()) if folder else None
         stored = store(sources or make_clips(Path(scratch)), Path(scratch))
         entry = write_split(stored, Path(scratch) / "split")
-        shard = open_shard(str(Path(scratch) / "split"))
         print(f"{entry.clips} videos in one shard of {entry.bytes / 1e6:.1f} MB")
         for length in LENGTHS:
-            print_costs(picks(shard, length), length)
-            print_memory(str(Path(scratch) / "split"), length)
+            print_costs(str(Path(scratch) / "split"), length)
 
 
 def store(sources: list[Path], scratch: Path) -> list[Path]:
@@ -131,28 +130,57 @@ def picks(shard: Shard, length: int) -> list[Pick]:
     return [(*rng.choice(long), rng.random()) for _ in range(CLIPS)]
 
 
-def print_costs(chosen: list[Pick], length: int) -> None:
-    """CPU time of every side, in turns of a few batches."""
-    sides = all_sides()
-    spent = {name: np.zeros(ROUNDS) for name in sides}
-    for side in sides.values():
-        in_batches(side, chosen, length)
-    for number in range(ROUNDS):
-        for first in range(0, len(chosen), TURN):
-            for name in random.Random(first + number).sample(list(sides), len(sides)):
-                before = time.process_time()
-                in_batches(sides[name], chosen[first : first + TURN], length)
-                spent[name][number] += time.process_time() - before
-    best_peer = min(
-        np.median(seconds) for name, seconds in spent.items() if name in ("torchcodec", "PyAV")
-    )
+def print_costs(folder: str, length: int) -> None:
+    """CPU time of every side, in turns of a few batches, and its memory."""
+    context = multiprocessing.get_context("spawn")
+    names = list(all_sides())
+    with ExitStack() as stack:
+        sides = {name: stack.enter_context(context.Pool(1)) for name in names}
+        memory = {
+            name: side.apply(first_round, (folder, name, length)) for name, side in sides.items()
+        }
+        spent = {name: np.zeros(ROUNDS) for name in names}
+        for number in range(ROUNDS):
+            for first in range(0, CLIPS, TURN):
+                for name in random.Random(first + number).sample(names, len(names)):
+                    spent[name][number] += sides[name].apply(turn, (folder, name, length, first))
+    each = {name: float(np.median(seconds)) / CLIPS for name, seconds in spent.items()}
+    best_peer = min((name for name in names if name in PEERS), key=each.__getitem__)
     print(f"\n{length} frames; wanted {WANTED[length]} clips per core-second, 1.7 times the peers")
-    print(f"{'side':14} {'ms a clip':>10} {'clips/core-s':>13} {'best peer / it':>15}")
-    for name, seconds in spent.items():
-        each = float(np.median(seconds)) / len(chosen)
+    print(f"{'side':14} {'ms a clip':>10} {'clips/core-s':>13} {'best peer / it':>15} {'MiB':>5}")
+    for name in names:
+        # Round by round: the machine's speed changes from one to the next.
+        ratio = float(np.median(spent[best_peer] / spent[name]))
         print(
-            f"{name:14} {1e3 * each:10.2f} {1 / each:13.0f} {best_peer / len(chosen) / each:15.2f}"
+            f"{name:14} {1e3 * each[name]:10.2f} {1 / each[name]:13.0f} {ratio:15.2f} "
+            f"{memory[name]:5.0f}"
         )
+
+
+def first_round(folder: str, name: str, length: int) -> float:
+    """MiB that a side takes at its peak beyond what the imports did."""
+    # Else torchcodec converts colours on every core, at ten times the CPU time.
+    torch.set_num_threads(1)
+    side, chosen = prepared(folder, name, length)
+    before = status_mib("VmRSS")
+    # The peak so far is forgotten.
+    Path("/proc/self/clear_refs").write_text("5")
+    in_batches(side, chosen, length)
+    return status_mib("VmHWM") - before
+
+
+def turn(folder: str, name: str, length: int, first: int) -> float:
+    """Seconds of CPU for the clips from this one on."""
+    side, chosen = prepared(folder, name, length)
+    before = time.process_time()
+    in_batches(side, chosen[first : first + TURN], length)
+    return time.process_time() - before
+
+
+@functools.cache
+def prepared(folder: str, name: str, length: int) -> tuple[Side, list[Pick]]:
+    """A side of this process, and what it is asked for."""
+    return all_sides()[name], picks(open_shard(folder), length)
 
 
 def in_batches(side: Side, chosen: list[Pick], length: int) -> None:
@@ -241,27 +269,6 @@ def demuxed(clip: StoredClip) -> tuple[av.VideoCodecContext, list[bytes], list[i
         decoder.extradata = stream.codec_context.extradata
         keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
         return decoder, [bytes(packet) for packet in packets], keys
-
-
-def print_memory(folder: str, length: int) -> None:
-    """Peak memory of each side in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    told = []
-    for name in all_sides():
-        with context.Pool(1) as pool:
-            told.append(f"{name} {pool.apply(peak_mib, (folder, name, length)):.0f}")
-    print(f"memory in MiB: {'; '.join(told)}")
-
-
-def peak_mib(folder: str, name: str, length: int) -> float:
-    """How much memory a side takes at its peak beyond what the imports did."""
-    torch.set_num_threads(1)
-    chosen, side = picks(open_shard(folder), length), all_sides()[name]
-    before = status_mib("VmRSS")
-    # The peak so far is forgotten.
-    Path("/proc/self/clear_refs").write_text("5")
-    in_batches(side, chosen, length)
-    return status_mib("VmHWM") - before
 
 
 def status_mib(field: str) -> float:

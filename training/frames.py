@@ -2,27 +2,41 @@
 
 import bisect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.plane import VideoPlane
+from av.codec.codec import UnknownCodecError
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from formats.mp4 import Mp4Error
-from formats.sample_table import read_sample_table
+from formats.sample_table import Bools, Ints, SampleTable, read_sample_table
+from training import libavcodec
+from training.decoders import (
+    Bytes,
+    Decoder,
+    Packet,
+    Part,
+    PyAVDecoder,
+    UnfitError,
+    Wanted,
+    check_frame,
+    piece_of,
+)
 
 Frames = npt.NDArray[np.uint8]
 """RGB, [T, H, W, 3]."""
-Bytes = npt.NDArray[np.uint8]
 
 SHARP = Interpolation.FAST_BILINEAR
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _KEPT = 32
 """Decoders and scalers kept per process; each of the first holds some 1 MB."""
+_PLANES: type[Decoder] = libavcodec.Decoder if libavcodec.library() else PyAVDecoder
+_D = TypeVar("_D")
 
 
 class VideoError(Exception):
@@ -55,17 +69,14 @@ class StoredVideo:
             self._table = table = read_sample_table(self._source.read, self._source.size)
         except Mp4Error as error:
             raise VideoError(f"not an mp4 video: {error}") from error
-        shown = np.flatnonzero(table.shown_N)
-        if not len(shown):
-            raise VideoError("an mp4 without a frame")
-        order = np.argsort(table.pts_N[shown], kind="stable")
-        self._packet_of_frame = shown[order]
-        self._frame_of_packet = np.full(len(table.pts_N), -1)
-        self._frame_of_packet[self._packet_of_frame] = np.arange(len(shown))
-        self.num_frames = len(shown)
+        self._packet_of_frame, self._frame_of_packet, self._start_N = _in_order(table)
+        self.num_frames = len(self._packet_of_frame)
         """Frames of the whole video, counted."""
-        ticks = int(table.pts_N[self._packet_of_frame[-1]] - table.pts_N[self._packet_of_frame[0]])
-        self.fps = (len(shown) - 1) * table.timescale / ticks if ticks else 1.0
+        if not self.num_frames:
+            raise VideoError("an mp4 without a frame")
+        first, last = self._packet_of_frame[[0, -1]].tolist()
+        ticks = int(table.pts_N[last] - table.pts_N[first])
+        self.fps = (self.num_frames - 1) * table.timescale / ticks if ticks else 1.0
         """Mean distance of its frames; 1 for a still."""
         self.height, self.width = table.height, table.width
 
@@ -79,23 +90,33 @@ class StoredVideo:
         """
         place = {index: at for at, index in enumerate(sorted(set(indices)))}
         rows = np.empty((len(place), height, 3 * width), np.uint8)
-
-        def take(index: int, frame: av.VideoFrame) -> None:
-            rows[place[index]] = scaled(frame, height, width, scaling)
-
-        self._decode(list(place), take)
+        left = dict(place)
+        with self._decoding(PyAVDecoder, left) as decoder:
+            for index, frame in self._decoded(decoder, left):
+                check_frame(frame, (self.height, self.width))
+                rows[left.pop(index)] = scaled(frame, height, width, scaling)
         frames_THWC = rows.reshape(-1, height, width, 3)
         if list(indices) == list(place):
             return frames_THWC
         return frames_THWC[[place[index] for index in indices]]
 
-    def planes(
-        self, indices: Sequence[int], part: tuple[int, int, int, int], into_TN: Bytes
-    ) -> None:
-        """Write (top, left, height, width) of the frames with these numbers, in this order.
+    def _decoded(
+        self, decoder: PyAVDecoder, left: Mapping[int, int]
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The frames of these numbers, until there are none."""
+        for first, last in self._runs(list(left)):
+            decoder.flush_buffers()
+            for frame in decoder.decode(*self._packets(first, last)):
+                if frame.pts is not None and frame.pts in left:
+                    yield frame.pts, frame
+                if not left:
+                    return
 
-        Neither scaled nor converted: each is Y, then U, then V, BT.601 in limited range,
-        height * width * 3 / 2 bytes. The four are even.
+    def planes(self, indices: Sequence[int], part: Part) -> Callable[[Bytes], None]:
+        """Read what (top, left, height, width) of the frames with these numbers needs.
+
+        What it gives writes them, in this order, to rows, neither scaled nor converted: each is Y,
+        then U, then V, BT.601 in limited range, height * width * 3 / 2 bytes. The four are even.
 
         Raises:
             VideoError: as for `frames`, or they are not 4:2:0 with 8 bits and even sides.
@@ -103,62 +124,39 @@ class StoredVideo:
         if self.height % 2 or self.width % 2:
             raise VideoError(f"{self.width}x{self.height}, wanted even sides")
         places: dict[int, list[int]] = {}
-        for at, index in enumerate(indices):
-            places.setdefault(index, []).append(at)
-        into = _split_planes(into_TN, part)
+        for row, index in enumerate(indices):
+            places.setdefault(index, []).append(row)
+        runs = [self._packets(*run) for run in self._runs(list(places))]
 
-        def take(index: int, frame: av.VideoFrame) -> None:
-            first, *others = places[index]
-            for plane, (piece, into_THW) in zip(frame.planes, into, strict=True):
-                into_THW[first] = _part(plane, piece)
-            if others:
-                into_TN[others] = into_TN[first]
+        def put(into_TN: Bytes) -> None:
+            left = {index: rows[0] for index, rows in places.items()}
+            wanted = Wanted(left, into_TN, part, (self.height, self.width))
+            with self._decoding(_PLANES, left) as decoder:
+                for content, packets in runs:
+                    decoder.flush_buffers()
+                    decoder.planes(content, packets, wanted)
+            for first, *others in places.values():
+                if others:
+                    into_TN[others] = into_TN[first]
 
-        self._decode(list(places), take, "yuv420p")
+        return put
 
-    def _decode(
-        self,
-        wanted: Sequence[int],
-        take: Callable[[int, av.VideoFrame], None],
-        pixels: str = "",
-    ) -> None:
-        """Hand over every wanted frame with its number; `wanted` has no number twice."""
-        left = set(wanted)
-        decoder = _decoder(threading.get_ident(), self._table.codec, self._table.extradata)
+    @contextmanager
+    def _decoding(self, kind: Callable[[str, bytes], _D], left: Mapping[int, int]) -> Iterator[_D]:
+        """This thread's decoder; what fails, or is left at the end, is a VideoError."""
         try:
-            for first, last in self._runs(wanted):
-                decoder.flush_buffers()
-                for packet in self._packets(first, last):
-                    for frame in decoder.decode(packet):
-                        index = frame.pts
-                        if index in left:
-                            self._refuse(index, frame, pixels if len(left) == len(wanted) else "")
-                            take(index, frame)
-                            left.remove(index)
-                    if not left:
-                        return
-        except av.FFmpegError as error:
+            yield _decoder(kind, threading.get_ident(), self._table.codec, self._table.extradata)
+        except (av.FFmpegError, UnknownCodecError) as error:
             raise VideoError(f"cannot be decoded: {error}") from error
-        raise VideoError(f"no picture for frame {min(left)}")
-
-    def _refuse(self, index: int, frame: av.VideoFrame, pixels: str) -> None:
-        if frame.is_corrupt:
-            raise VideoError(f"frame {index} is damaged")
-        if (frame.height, frame.width) != (self.height, self.width):
-            raise VideoError(
-                f"frame {index} is {frame.width}x{frame.height}, not as the index says"
-            )
-        if pixels and frame.format.name != pixels:
-            raise VideoError(f"pixels as {frame.format.name}, wanted {pixels}")
+        except UnfitError as error:
+            raise VideoError(str(error)) from error
+        if left:
+            raise VideoError(f"no picture for frame {min(left)}")
 
     def _runs(self, wanted: Sequence[int]) -> list[tuple[int, int]]:
         """(first, last) packet of each stretch that must be decoded for these frames."""
-        table = self._table
         packets = sorted(self._packet_of_frame[list(wanted)].tolist())
-        # From a key frame on, all is whole that is shown after it: where nothing behind it in the
-        # file is shown before it, what lies before is not needed.
-        start_N = table.key_N & (np.minimum.accumulate(table.pts_N[::-1])[::-1] == table.pts_N)
-        starts = np.flatnonzero(start_N).tolist()
+        starts = np.flatnonzero(self._start_N).tolist()
         runs: list[tuple[int, int]] = []
         before = -2
         for packet in packets:
@@ -170,21 +168,19 @@ class StoredVideo:
             before = part
         return runs
 
-    def _packets(self, first: int, last: int) -> Iterator["av.Packet[Any] | None"]:
-        """Packets `first` to `last`, then the end; their pts is a frame's number, or below 0."""
+    def _packets(self, first: int, last: int) -> tuple[bytes, list[Packet]]:
+        """Bytes with packets `first` to `last`, and those; pts is a frame's number or below 0."""
         table = self._table
-        offsets, sizes = table.offset_N[first : last + 1], table.size_N[first : last + 1]
+        begins, sizes = table.offset_N[first : last + 1], table.size_N[first : last + 1]
+        ends = begins + sizes
+        start, end = int(begins.min()), int(ends.max())
+        content = self._source.read(start, end - start)
+        if len(content) != end - start:
+            raise VideoError("the file ends before its index says")
         numbers = self._frame_of_packet[first : last + 1].tolist()
-        start = int(offsets.min())
-        content = memoryview(self._source.read(start, int((offsets + sizes).max()) - start))
-        begins, ends = (offsets - start).tolist(), (offsets + sizes - start).tolist()
-        for begin, end, number in zip(begins, ends, numbers, strict=True):
-            # To the decoder nothing would be the end.
-            if end > begin:
-                packet = av.Packet(content[begin:end])  # type: ignore[arg-type]
-                packet.pts = number
-                yield packet
-        yield None
+        packets = zip((begins - start).tolist(), (ends - start).tolist(), numbers, strict=True)
+        # To the decoder nothing would be the end.
+        return content, [packet for packet in packets if packet[1] > packet[0]]
 
 
 def scaled(
@@ -194,15 +190,24 @@ def scaled(
     sizes = (frame.width, frame.height, width, height)
     scaler = _scaler(threading.get_ident(), sizes)
     frame = scaler.reformat(frame, width, height, "rgb24", interpolation=scaling, threads=1)
-    return _part(frame.planes[0], (0, 0, height, 3 * width))
+    return piece_of(frame.planes[0], (0, 0, height, 3 * width))
 
 
-def put_planes(
-    frame: av.VideoFrame, part: tuple[int, int, int, int], into_TN: Bytes, row: int
-) -> None:
-    """Write a part of a 4:2:0 frame to a row: Y, then U, then V."""
-    for plane, (piece, into_THW) in zip(frame.planes, _split_planes(into_TN, part), strict=True):
-        into_THW[row] = _part(plane, piece)
+def _in_order(table: SampleTable) -> tuple[Ints, Ints, Bools]:
+    """(packet of each frame, frame of each packet or -1, where decoding can begin)."""
+    pts_N = table.pts_N
+    if table.shown_N.all() and (pts_N[1:] > pts_N[:-1]).all():
+        # As we store them: every packet is a frame, and they lie in the order of their times.
+        every_N = np.arange(len(pts_N))
+        return every_N, every_N, table.key_N
+    shown = np.flatnonzero(table.shown_N)
+    packet_of_frame = shown[np.argsort(pts_N[shown], kind="stable")]
+    frame_of_packet = np.full(len(pts_N), -1)
+    frame_of_packet[packet_of_frame] = np.arange(len(shown))
+    # From a key frame on, all is whole that is shown after it: where nothing behind it in the file
+    # is shown before it, what lies before is not needed.
+    start_N = table.key_N & (np.minimum.accumulate(pts_N[::-1])[::-1] == pts_N)
+    return packet_of_frame, frame_of_packet, start_N
 
 
 class _InMemory:
@@ -217,40 +222,11 @@ class _InMemory:
 
 
 @lru_cache(maxsize=_KEPT)
-def _decoder(thread: int, codec: str, extradata: bytes) -> av.VideoCodecContext:
-    decoder = av.CodecContext.create(codec, "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    # One thread: a clip is short, and leaving threaded decoders early can deadlock.
-    decoder.thread_count = 1
-    decoder.extradata = extradata
-    # Else damage is painted over, and the frame passes for a whole one.
-    decoder.options = {"err_detect": "explode"}
-    decoder.open()
-    return decoder
+def _decoder(kind: Callable[[str, bytes], _D], thread: int, codec: str, extradata: bytes) -> _D:
+    return kind(codec, extradata)
 
 
 @lru_cache(maxsize=_KEPT)
 def _scaler(thread: int, sizes: tuple[int, int, int, int]) -> VideoReformatter:
     """A scaler of its own for every pair of sizes: it is built anew when they change."""
     return VideoReformatter()
-
-
-def _part(plane: VideoPlane, part: tuple[int, int, int, int]) -> Bytes:
-    """(top, left, height, width) of a plane, where it lies."""
-    top, left, height, width = part
-    line = plane.line_size
-    # Raises TypeError where the plane is smaller, which `_refuse` has excluded.
-    return np.ndarray((height, width), np.uint8, plane, top * line + left, (line, 1))  # type: ignore[arg-type]
-
-
-def _split_planes(
-    into_TN: Bytes, part: tuple[int, int, int, int]
-) -> list[tuple[tuple[int, int, int, int], Bytes]]:
-    """For Y, U and V: which part of the plane goes where, [T, H, W]."""
-    split, start = [], 0
-    for half in (1, 2, 2):
-        top, left, height, width = (number // half for number in part)
-        into_THW = into_TN[:, start : start + height * width].reshape(-1, height, width)
-        split.append(((top, left, height, width), into_THW))
-        start += height * width
-    return split

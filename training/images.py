@@ -1,14 +1,15 @@
 """A picture of an image shard as a video of one frame (paper 4.3.2)."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
-from training.frames import SCALING, Bytes, Frames, Source, VideoError, put_planes, scaled
+from training.decoders import Bytes, Part, put_planes
+from training.frames import SCALING, Frames, Source, VideoError, scaled
 
 _MAX_PIXELS = 1 << 26
 
@@ -43,10 +44,8 @@ class StoredImage:
         frames_THWC[:] = scaled(self._picture, height, width, scaling).reshape(height, width, 3)
         return frames_THWC
 
-    def planes(
-        self, indices: Sequence[int], part: tuple[int, int, int, int], into_TN: Bytes
-    ) -> None:
-        """Write a part of the picture once for every index, as `StoredVideo.planes` does.
+    def planes(self, indices: Sequence[int], part: Part) -> Callable[[Bytes], None]:
+        """What writes a part of the picture once for every index, as that of `StoredVideo` does.
 
         Twice rounded and in another range than a JPEG's, it is off by one level more.
 
@@ -55,13 +54,17 @@ class StoredImage:
         """
         if self.height % 2 or self.width % 2:
             raise VideoError(f"{self.width}x{self.height}, wanted even sides")
-        # By way of RGB: straight to the limited range everything would become darker by a level.
-        rgb = self._picture.reformat(format="rgb24", interpolation=SCALING)
-        limited = rgb.reformat(
-            format="yuv420p", dst_color_range=ColorRange.MPEG, interpolation=SCALING
-        )
-        put_planes(limited, part, into_TN, 0)
-        into_TN[1:] = into_TN[0]
+
+        def put(into_TN: Bytes) -> None:
+            # By way of RGB: straight to the limited range all would become darker by a level.
+            rgb = self._picture.reformat(format="rgb24", interpolation=SCALING)
+            limited = rgb.reformat(
+                format="yuv420p", dst_color_range=ColorRange.MPEG, interpolation=SCALING
+            )
+            put_planes(limited, part, into_TN[0])
+            into_TN[1:] = into_TN[0]
+
+        return put
 
 
 @lru_cache(maxsize=4)

@@ -66,21 +66,23 @@ class VideoReader:
     def planes(self, clips: Sequence[tuple[StoredClip, Where]]) -> YuvClips:
         """The same clips as they are stored, and what is still to be done to them."""
         asked, frames, crop = [], self._options.num_frames, self._options.crop
+        # All are read before the first is decoded: decoders push everything else out of the caches.
         for clip, how in clips:
             with _named(clip):
                 opened, numbers, cut = self._random(clip, how)
                 assert opened.video is not None  # Nothing is kept with this output.
-                part = part_of((opened.video.height, opened.video.width), cut, crop)
-                asked.append((clip, opened.video, numbers, part, cut))
-        bytes_N = empty_bytes(frames * sum(part.bytes for *_, part, _ in asked))
-        start = 0
-        for clip, video, numbers, part, _ in asked:
+                size = opened.video.height, opened.video.width
+                part = part_of(size, cut, crop)
+                asked.append((clip, opened.video.planes(numbers, part), part, size, cut))
+        bytes_N = empty_bytes(frames * sum(part.bytes for _, _, part, *_ in asked))
+        start, array = 0, bytes_N.numpy()
+        for clip, put, part, *_ in asked:
             end = start + frames * part.bytes
             with _named(clip):
-                video.planes(numbers, part, bytes_N[start:end].view(frames, -1).numpy())
+                put(array[start:end].reshape(frames, -1))
             start = end
-        sizes = tuple((video.height, video.width) for _, video, *_ in asked)
-        return YuvClips(bytes_N, sizes, tuple(cut for *_, cut in asked), frames, crop)
+        sizes, cuts = tuple(size for *_, size, _ in asked), tuple(cut for *_, cut in asked)
+        return YuvClips(bytes_N, sizes, cuts, frames, crop)
 
     def spread(self, clip: StoredClip, count: int) -> list[Frames]:
         """Centre squares of `count` evenly spread clips of a video."""

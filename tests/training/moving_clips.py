@@ -30,13 +30,19 @@ def draw_motion(label: str, frames: int, rng_seed: int, size: tuple[int, int] = 
     return np.stack(film)
 
 
-def encode(frames_THWC: Frames, fps: int = 15, **options: str) -> bytes:
-    """An H.264 mp4 of the frames, with a key frame every 12."""
+def encode(
+    frames_THWC: Frames,
+    fps: int = 15,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    **options: str,
+) -> bytes:
+    """An mp4 of the frames, H.264 unless another is named, with a key frame every 12."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps)
+        stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = frames_THWC.shape[1:3]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         stream.options = {"g": "12", "crf": "18", "threads": "1", **options}
         for array in frames_THWC:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))

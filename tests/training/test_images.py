@@ -93,7 +93,7 @@ def test_batches_of_images_are_those_of_videos_of_one_frame(data: Path) -> None:
 def test_a_picture_with_odd_sides_has_no_planes() -> None:
     image = StoredImage(InMemory(picture(size=(48, 63))))
     with pytest.raises(VideoError, match="63x48, wanted even sides"):
-        image.planes([0], (0, 0, 2, 2), np.empty((1, 6), np.uint8))
+        image.planes([0], (0, 0, 2, 2))
 
 
 def test_an_r2d_learns_from_an_image_split(data: Path, tmp_path: Path) -> None:

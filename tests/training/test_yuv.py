@@ -30,7 +30,7 @@ def pack(clips: list[tuple[StoredVideo, Cut]], crop: int) -> YuvClips:
     for video, cut in clips:
         part = part_of((video.height, video.width), cut, crop)
         content.append(np.zeros((FRAMES, part.bytes), np.uint8))
-        video.planes(numbers, part, content[-1])
+        video.planes(numbers, part)(content[-1])
     sizes = tuple((video.height, video.width) for video, _ in clips)
     joined = torch.from_numpy(np.concatenate([frames.reshape(-1) for frames in content]))
     return YuvClips(joined, sizes, tuple(cut for _, cut in clips), FRAMES, crop)
@@ -64,7 +64,7 @@ def test_planes_are_the_decoders_own() -> None:
     with av.open(io.BytesIO(video)) as container:
         wanted = np.stack([frame.to_ndarray() for frame in container.decode(video=0)])
     got = np.zeros((3, 32 * 48 * 3 // 2), np.uint8)
-    StoredVideo(video).planes([2, 0, 0], (0, 0, 32, 48), got)
+    StoredVideo(video).planes([2, 0, 0], (0, 0, 32, 48))(got)
     np.testing.assert_array_equal(got, wanted[[2, 0, 0]].reshape(3, -1))
 
 

@@ -1,0 +1,160 @@
+import random
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.codec.codec import UnknownCodecError
+
+from tests.training.moving_clips import draw_motion, encode
+from training import frames, libavcodec
+from training.decoders import Bytes, PyAVDecoder, UnfitError, Wanted
+from training.frames import StoredVideo, VideoError
+
+SIZE = (48, 64)
+PART = (2, 10, 40, 36)
+BYTES = 40 * 36 * 3 // 2
+
+
+def read_planes(content: bytes, numbers: list[int]) -> Bytes:
+    rows = np.zeros((len(numbers), BYTES), np.uint8)
+    StoredVideo(content).planes(numbers, PART)(rows)
+    return rows
+
+
+def both(monkeypatch: pytest.MonkeyPatch, content: bytes, numbers: list[int]) -> list[object]:
+    """Planes, or why there are none, from the library and by way of PyAV."""
+    told: list[object] = []
+    for kind in (libavcodec.Decoder, PyAVDecoder):
+        monkeypatch.setattr(frames, "_PLANES", kind)
+        try:
+            told.append(read_planes(content, numbers).tobytes())
+        except VideoError as error:
+            # PyAV adds which function said it.
+            told.append(str(error).partition(": 'avcodec_")[0])
+    return told
+
+
+def packed(content: bytes) -> tuple[libavcodec.Decoder, bytes, list[tuple[int, int, int]]]:
+    """A decoder and the packets of a video."""
+    video = StoredVideo(content)
+    packets = video._packets(0, video.num_frames - 1)
+    return libavcodec.Decoder(video._table.codec, video._table.extradata), *packets
+
+
+def test_the_pinned_library_is_known() -> None:
+    # If not: compare the structures with the headers of that version of FFmpeg, and name it.
+    assert libavcodec.library() is not None, av.library_versions
+    assert frames._PLANES is libavcodec.Decoder
+
+
+@pytest.mark.parametrize("name", ["libavcodec", "libavutil"])
+def test_a_library_of_another_version_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(av.library_versions, name, (1, 0, 0))
+    assert libavcodec.library.__wrapped__() is None
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"bf": "0"}),
+        ("libx264", {"bf": "3", "g": "40"}),
+        ("libx265", {"x265-params": "log-level=none:bframes=3"}),
+        ("libsvtav1", {}),
+    ],
+)
+@pytest.mark.parametrize("numbers", [list(range(7, 29)), [31, 3, 3, 39, 0]])
+def test_planes_are_those_that_pyav_gives(
+    monkeypatch: pytest.MonkeyPatch, codec: str, options: dict[str, str], numbers: list[int]
+) -> None:
+    content = encode(draw_motion("left", 40, 1), codec=codec, **options)
+    direct, by_way_of_pyav = both(monkeypatch, content, numbers)
+    assert direct == by_way_of_pyav
+    assert isinstance(direct, bytes)
+    assert len(set(np.frombuffer(direct, np.uint8).tolist())) > 50
+
+
+def test_what_damage_does_is_what_pyav_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encode(draw_motion("right", 30, 2), bf="0")
+    start = content.index(b"mdat") + 4
+    length = int.from_bytes(content[start - 8 : start - 4], "big") - 8
+    rng, told = random.Random(0), []
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(rng.choice((1, 3, 40))):
+            damaged[start + rng.randrange(length)] = rng.randrange(256)
+        direct, by_way_of_pyav = both(monkeypatch, bytes(damaged), list(range(4, 20)))
+        assert direct == by_way_of_pyav
+        told.append(direct)
+    assert any(isinstance(one, str) for one in told)
+    assert any(isinstance(one, bytes) for one in told)
+
+
+def test_a_frame_of_another_size_or_other_pixels_is_refused() -> None:
+    decoder, content, packets = packed(encode(draw_motion("left", 8, 0)))
+    rows = np.zeros((1, BYTES), np.uint8)
+    with pytest.raises(UnfitError, match="frame 3 is 64x48, not as the index says"):
+        decoder.planes(content, packets, Wanted({3: 0}, rows, PART, (480, 640)))
+    decoder, content, packets = packed(encode(draw_motion("left", 8, 0), pix_fmt="yuv444p"))
+    with pytest.raises(UnfitError, match="pixels as yuv444p, wanted yuv420p"):
+        decoder.planes(content, packets, Wanted({3: 0}, rows, PART, SIZE))
+    assert not rows.any()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted({3: 0}, np.zeros((1, BYTES - 1), np.uint8), PART, SIZE),
+        Wanted({3: 0}, np.zeros((1, 2 * BYTES), np.uint8)[:, ::2], PART, SIZE),
+        Wanted({3: 1}, np.zeros((1, BYTES), np.uint8), PART, SIZE),
+        Wanted({3: -1}, np.zeros((1, BYTES), np.uint8), PART, SIZE),
+        Wanted({3: 0}, np.zeros((1, BYTES), np.uint8), (10, *PART[1:]), SIZE),
+        Wanted({3: 0}, np.zeros((1, BYTES), np.uint8), (2, 30, 40, 36), SIZE),
+        Wanted({3: 0}, np.zeros((1, BYTES), np.uint8), (-2, *PART[1:]), SIZE),
+        Wanted({3: 0}, np.zeros((1, 41 * 37 * 3 // 2), np.uint8), (0, 0, 41, 37), SIZE),
+        Wanted({3: 0}, np.zeros((1, BYTES), np.int8), PART, SIZE),
+        Wanted({3: 0}, np.frombuffer(bytes(BYTES), np.uint8)[None], PART, SIZE),
+    ],
+)
+def test_nothing_is_written_beside_the_rows(wanted: Wanted) -> None:
+    decoder, content, packets = packed(encode(draw_motion("left", 8, 0)))
+    with pytest.raises(ValueError, match="rows|row|part"):
+        decoder.planes(content, packets, wanted)
+    assert not wanted.into_TN.any()
+
+
+@pytest.mark.parametrize("packet", [(-1, 10, 0), (0, 0, 0), (5, 4, 0), (0, 1 << 40, 0)])
+def test_nothing_is_read_beside_the_bytes(packet: tuple[int, int, int]) -> None:
+    decoder, content, _ = packed(encode(draw_motion("left", 8, 0)))
+    wanted = Wanted({0: 0}, np.zeros((1, BYTES), np.uint8), PART, SIZE)
+    with pytest.raises(ValueError, match="a packet outside of its bytes"):
+        decoder.planes(content, [packet], wanted)
+
+
+def test_a_codec_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(UnknownCodecError, match="h265000"):
+        libavcodec.Decoder("h265000", b"")
+
+
+def test_decoders_that_go_leave_nothing() -> None:
+    content = encode(draw_motion("left", 8, 0, (256, 256)))
+    wanted_rows = np.zeros((1, BYTES), np.uint8)
+
+    def use() -> None:
+        decoder, packets_content, packets = packed(content)
+        decoder.planes(packets_content, packets, Wanted({3: 0}, wanted_rows, PART, (256, 256)))
+
+    for _ in range(20):
+        use()
+    before = resident_mib()
+    for _ in range(200):
+        use()
+    # One holds more than half a MiB.
+    assert resident_mib() - before < 30
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
