@@ -75,14 +75,18 @@ class Folder:
                 elif suffix.lower() in _LISTS:
                     self.lists.append(path)
 
-    def video(self, stem: str, hint: str = "") -> str:
+    def video(self, name: str, hint: str = "") -> str:
         """Where a video lies; of several below the folder named `hint`; if nowhere, where it would.
 
-        The name alone decides, so an answer does not say that the file can be read.
+        The name alone decides, so an answer does not say that the file can be read; how it is
+        coded may differ from what the name says.
         """
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in VIDEO_SUFFIXES:
+            stem, suffix = name, ".mp4"
         found = self._videos.get(stem, [])
         inside = [path for path in found if hint in path.split("/")]
-        return next(iter(inside or found), f"{hint}/{stem}.mp4" if hint else f"{stem}.mp4")
+        return next(iter(inside or found), os.path.join(hint, stem + suffix))
 
     def find(self, pattern: str) -> list[str]:
         """The annotation files whose name matches; case is as the authors have it."""
@@ -138,8 +142,8 @@ def _ucf101(split: int, folder: Folder) -> Iterator[TargetEntry]:
             for line in Path(folder.root, path).read_text().splitlines():
                 label, _, name = line.split()[0].partition("/") if line.strip() else ("", "", "")
                 if name:
-                    stem = Path(name).stem
-                    yield TargetEntry(stem, folder.video(stem, label), label, subset)
+                    uri = folder.video(Path(name).name, label)
+                    yield TargetEntry(Path(name).stem, uri, label, subset)
 
 
 def _hmdb51(split: int, folder: Folder) -> Iterator[TargetEntry]:
@@ -148,9 +152,10 @@ def _hmdb51(split: int, folder: Folder) -> Iterator[TargetEntry]:
         for line in Path(folder.root, path).read_text().splitlines():
             name, _, flag = line.strip().rpartition(" ")
             if name:
-                stem = Path(name.strip()).stem
+                video = Path(name.strip())
                 subset = {"1": "train", "2": "val"}.get(flag, "")
-                yield TargetEntry(stem, folder.video(stem, label), label if subset else "", subset)
+                uri = folder.video(video.name, label)
+                yield TargetEntry(video.stem, uri, label if subset else "", subset)
 
 
 def _something(folder: Folder) -> Iterator[TargetEntry]:

@@ -68,7 +68,7 @@ def test_ucf101_has_three_splits(tmp_path: Path) -> None:
             "v_Archery_g01_c01", "UCF-101/Archery/v_Archery_g01_c01.avi", "Archery", "train"
         ),
         # It is not there: it is named by where it would be looked for, and fails as such.
-        TargetEntry("v_Archery_g02_c01", "Archery/v_Archery_g02_c01.mp4", "Archery", "val"),
+        TargetEntry("v_Archery_g02_c01", "Archery/v_Archery_g02_c01.avi", "Archery", "val"),
     ]
     assert [e.subset for e in read_benchmark("ucf101-2", root)] == ["train"]
 
@@ -77,9 +77,9 @@ def test_hmdb51_marks_what_a_split_leaves_out(tmp_path: Path) -> None:
     listed = "a b#1.avi 1 \nc.avi 2 \nd.avi 0 \n"
     root = lay_out(tmp_path, {"splits/brush_hair_test_split1.txt": listed}, ("brush_hair/c.avi",))
     assert [(e.video_id, e.label, e.subset, e.uri) for e in read_benchmark("hmdb51", root)] == [
-        ("a b#1", "brush_hair", "train", "brush_hair/a b#1.mp4"),
+        ("a b#1", "brush_hair", "train", "brush_hair/a b#1.avi"),
         ("c", "brush_hair", "val", "brush_hair/c.avi"),
-        ("d", "", "", "brush_hair/d.mp4"),
+        ("d", "", "", "brush_hair/d.avi"),
     ]
 
 
