@@ -21,6 +21,7 @@ from formats.storage import write_text
 from formats.tables import MatchRow, part_files, read_rows, write_rows
 from pipelines import fetch, match
 from pipelines.batches import read_part
+from pipelines.identity import split_piece
 from pipelines.reporting.intervals import wilson
 from pipelines.reporting.markup import byte_size, duration
 from pipelines.run import LOCAL, Job, JobError
@@ -49,7 +50,7 @@ class Sample:
     """Of `videos/`: tars and tables."""
     largest_host: str
     largest_host_share: float
-    """Of the sampled matches."""
+    """Downloads from it for each sampled match; pieces of one source share one."""
 
 
 @dataclass(frozen=True)
@@ -197,9 +198,21 @@ def _fetch_sample(job: Job, rows: list[MatchRow]) -> Sample:
     started = time.monotonic()
     fetch.fetch_matches(job)
     seconds = time.monotonic() - started
-    ((host, count),) = Counter(host_of(row.uri) for row in rows).most_common(1)
+    host, downloads = busiest_host([row.uri for row in rows])
     disk_bytes = sum(path.stat().st_size for path in Path(job.path(fetch.TABLE)).glob("part-*"))
-    return Sample(fetch.count_yields(job), seconds, disk_bytes, host, count / len(rows))
+    return Sample(fetch.count_yields(job), seconds, disk_bytes, host, downloads / len(rows))
+
+
+def busiest_host(uris: Sequence[str]) -> tuple[str, int]:
+    """The host that is asked for most downloads, and for how many.
+
+    >>> busiest_host(["http://a.test/1#t=0,2", "http://a.test/1#t=2,4", "http://b.test/2"])
+    ('a.test', 1)
+    """
+    # In their order: of several that are asked as often, it is the first.
+    sources = dict.fromkeys(split_piece(uri)[0] for uri in uris)
+    ((host, downloads),) = Counter(map(host_of, sources)).most_common(1)
+    return host, downloads
 
 
 def _workers(job: Job) -> int:

@@ -12,7 +12,14 @@ from formats.storage import StorageError
 from formats.tables import MatchRow, read_rows, write_rows
 from pipelines.__main__ import main
 from pipelines.match import TABLE
-from pipelines.preflight import Sample, lines, make_forecast, preflight, sample_matches
+from pipelines.preflight import (
+    Sample,
+    busiest_host,
+    lines,
+    make_forecast,
+    preflight,
+    sample_matches,
+)
 from pipelines.run import JobError, exclusive
 from pipelines.tallies import Tally
 from pipelines.yields import WorstHosts, Yields
@@ -112,6 +119,11 @@ def test_the_sample_is_the_same_however_the_matches_are_cut_and_grows_with_n(
     struck = [replace(row, uri="", taken_down="uri") for row in rows[:9]]
     write_rows(job.path(TABLE, whole.name), [*struck, *rows[9:]], MatchRow)
     assert sample_matches([str(whole)], 10) == rows[9:19]
+
+
+def test_pieces_of_one_source_are_one_download() -> None:
+    pieces = [f"http://long.test/1.mp4#t={second},{second + 1}" for second in range(5)]
+    assert busiest_host([*pieces, "http://b.test/1.mp4", "http://b.test/2.mp4"]) == ("b.test", 2)
 
 
 def test_a_sample_is_scaled_to_all_matches(tmp_path: Path) -> None:
