@@ -56,8 +56,8 @@ class Source(Protocol):
 class StoredVideo:
     """One mp4; reads and decodes only what its wanted frames need.
 
-    Holds some 50 bytes per frame of the video, and while decoding the coded bytes from the key
-    frame before the first wanted frame on.
+    Holds some 50 bytes per frame of the video, and until they are decoded the coded bytes of its
+    wanted frames, each from the key frame before it on.
 
     Raises:
         VideoError: not an mp4 with a video track and at least one frame.
