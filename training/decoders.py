@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -74,7 +74,7 @@ class PyAVDecoder:
         """Every frame of these packets; its pts is that of the packet that it came out of."""
         view = memoryview(content)
         for begin, end, pts in packets:
-            packet = av.Packet(view[begin:end])  # type: ignore[arg-type]
+            packet = packet_of(view[begin:end])
             packet.pts = pts
             yield from self._context.decode(packet)
         yield from self._context.decode(None)
@@ -88,6 +88,17 @@ class PyAVDecoder:
                 put_planes(frame, wanted.part, wanted.into_TN[rows.pop(frame.pts)])
                 if not rows:
                     return
+
+
+def packet_of(content: bytes | memoryview) -> "av.Packet[Any]":
+    """A packet with a copy of these bytes.
+
+    Made of the bytes themselves it would lack the zeros behind them that decoders count on: they
+    read on into whatever is there.
+    """
+    packet = av.Packet(len(content))
+    packet.update(content)  # type: ignore[arg-type]
+    return packet
 
 
 def check_frame(frame: av.VideoFrame, size: tuple[int, int], pixels: str = "") -> None:

@@ -35,6 +35,8 @@ SHARP = Interpolation.FAST_BILINEAR
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _KEPT = 32
 """Decoders and scalers kept per process; each of the first holds some 1 MB."""
+_AHEAD_BYTES = 1 << 20
+"""Of a clip that is read before others are decoded; what takes more is read run by run."""
 _PLANES: type[Decoder] = libavcodec.Decoder if libavcodec.library() else PyAVDecoder
 _D = TypeVar("_D")
 
@@ -56,8 +58,8 @@ class Source(Protocol):
 class StoredVideo:
     """One mp4; reads and decodes only what its wanted frames need.
 
-    Holds some 50 bytes per frame of the video, and until they are decoded the coded bytes of its
-    wanted frames, each from the key frame before it on.
+    Holds some 50 bytes per frame of the video, and while decoding the coded bytes from the key
+    frame before the first wanted frame on; where frames lie far apart, those of one run at a time.
 
     Raises:
         VideoError: not an mp4 with a video track and at least one frame.
@@ -106,7 +108,8 @@ class StoredVideo:
         """The frames of these numbers, until there are none."""
         for first, last in self._runs(list(left)):
             decoder.flush_buffers()
-            for frame in decoder.decode(*self._packets(first, last)):
+            span, packets = self._packets(first, last)
+            for frame in decoder.decode(self._read(*span), packets):
                 if frame.pts is not None and frame.pts in left:
                     yield frame.pts, frame
                 if not left:
@@ -127,12 +130,15 @@ class StoredVideo:
         for row, index in enumerate(indices):
             places.setdefault(index, []).append(row)
         runs = [self._packets(*run) for run in self._runs(list(places))]
+        small = sum(length for (_, length), _ in runs) <= _AHEAD_BYTES
+        ahead = [self._read(*span) for span, _ in runs] if small else None
 
         def put(into_TN: Bytes) -> None:
             left = {index: rows[0] for index, rows in places.items()}
             wanted = Wanted(left, into_TN, part, (self.height, self.width))
             with self._decoding(_PLANES, left) as decoder:
-                for content, packets in runs:
+                contents = ahead or (self._read(*span) for span, _ in runs)
+                for content, (_, packets) in zip(contents, runs, strict=True):
                     decoder.flush_buffers()
                     decoder.planes(content, packets, wanted)
             for first, *others in places.values():
@@ -168,19 +174,25 @@ class StoredVideo:
             before = part
         return runs
 
-    def _packets(self, first: int, last: int) -> tuple[bytes, list[Packet]]:
-        """Bytes with packets `first` to `last`, and those; pts is a frame's number or below 0."""
+    def _packets(self, first: int, last: int) -> tuple[tuple[int, int], list[Packet]]:
+        """(first byte, bytes) that hold packets `first` to `last`, and those in them.
+
+        The pts of a packet is a frame's number, or below 0.
+        """
         table = self._table
         begins, sizes = table.offset_N[first : last + 1], table.size_N[first : last + 1]
         ends = begins + sizes
         start, end = int(begins.min()), int(ends.max())
-        content = self._source.read(start, end - start)
-        if len(content) != end - start:
-            raise VideoError("the file ends before its index says")
         numbers = self._frame_of_packet[first : last + 1].tolist()
         packets = zip((begins - start).tolist(), (ends - start).tolist(), numbers, strict=True)
         # To the decoder nothing would be the end.
-        return content, [packet for packet in packets if packet[1] > packet[0]]
+        return (start, end - start), [packet for packet in packets if packet[1] > packet[0]]
+
+    def _read(self, start: int, length: int) -> bytes:
+        content = self._source.read(start, length)
+        if len(content) != length:
+            raise VideoError("the file ends before its index says")
+        return content
 
 
 def scaled(

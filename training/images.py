@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
-from training.decoders import Bytes, Part, put_planes
+from training.decoders import Bytes, Part, packet_of, put_planes
 from training.frames import SCALING, Frames, Source, VideoError, scaled
 
 _MAX_PIXELS = 1 << 26
@@ -28,7 +28,7 @@ class StoredImage:
         decoder = _decoder(threading.get_ident())
         try:
             decoder.flush_buffers()
-            pictures = decoder.decode(av.Packet(source.read(0, source.size)))
+            pictures = decoder.decode(packet_of(source.read(0, source.size)))
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"cannot be decoded: {error}") from error
         if len(pictures) != 1 or pictures[0].is_corrupt:

@@ -78,6 +78,10 @@ class _Frame(Structure):
         ("side_data", c_void_p),
         ("nb_side_data", c_int),
         ("flags", c_int),
+        ("colours", c_int * 5),
+        ("best_effort_timestamp", c_int64),
+        ("metadata", c_void_p),
+        ("decode_error_flags", c_int),
     )
 
 
@@ -138,7 +142,9 @@ class Decoder:
         self._context = c_void_p(lib.avcodec_alloc_context3(decoder))
         self._packet_at = c_void_p(lib.av_packet_alloc())
         self._frame_at = c_void_p(lib.av_frame_alloc())
-        weakref.finalize(self, _free, lib, self._context, self._packet_at, self._frame_at)
+        held = (self._context, self._packet_at, self._frame_at)
+        # Not when Python ends: a thread that it does not wait for may be decoding.
+        weakref.finalize(self, _free, lib, *held).atexit = False
         if not (self._context and self._packet_at and self._frame_at):
             raise MemoryError("none for a decoder")
         self._packet = _Packet.from_address(self._packet_at.value or 0)
@@ -163,8 +169,8 @@ class Decoder:
         frame_at, frame, rows = self._frame_at, self._frame, wanted.rows
         put = _putter(self._lib, frame, wanted)
 
-        def take(code: int) -> None:
-            while code >= 0 and (code := receive(context, frame_at)) >= 0:
+        def take() -> None:
+            while (code := receive(context, frame_at)) >= 0:
                 if frame.pts in rows:
                     put(rows.pop(frame.pts))
             if code not in _NO_MORE:
@@ -175,10 +181,12 @@ class Decoder:
             if not 0 <= begin < end <= size:
                 raise ValueError("a packet outside of its bytes")
             packet.data, packet.size, packet.pts = start + begin, end - begin, pts
-            take(send(context, packet_at))
+            err_check(send(context, packet_at))
+            take()
             if not rows:
                 return
-        take(send(context, None))
+        err_check(send(context, None))
+        take()
 
 
 def _putter(lib: ctypes.CDLL, frame: _Frame, wanted: Wanted) -> Callable[[int], None]:
@@ -200,9 +208,11 @@ def _putter(lib: ctypes.CDLL, frame: _Frame, wanted: Wanted) -> Callable[[int], 
             or frame.height != wanted_height
             or frame.width != wanted_width
             or frame.flags & _CORRUPT
+            or frame.decode_error_flags
         ):
             found = frame.height, frame.width
-            damaged = bool(frame.flags & _CORRUPT)
+            # What was painted over is only in the second, as PyAV knows, too.
+            damaged = bool(frame.flags & _CORRUPT or frame.decode_error_flags)
             check(frame.pts, damaged, (found, size), (_name(frame.format), "yuv420p"))
         if not 0 <= row < row_count:
             raise ValueError(f"no row {row}")

@@ -1,3 +1,5 @@
+import ctypes
+import mmap
 from fractions import Fraction
 
 import av
@@ -38,7 +40,8 @@ def test_what_is_wrong_with_a_frame_is_said() -> None:
 
 def test_only_wanted_frames_are_written_and_no_more_are_decoded() -> None:
     video = StoredVideo(encode(draw_motion("left", 20, 0), bf="0"))
-    content, packets = video._packets(0, 19)
+    span, packets = video._packets(0, 19)
+    content = video._read(*span)
     # What comes behind the last wanted frame would not decode.
     broken = [*packets[:10], *((0, 20, pts) for *_, pts in packets[10:])]
     decoder = PyAVDecoder(video._table.codec, video._table.extradata)
@@ -50,3 +53,22 @@ def test_only_wanted_frames_are_written_and_no_more_are_decoded() -> None:
     wanted = np.zeros((2, rows.shape[1]), np.uint8)
     video.planes([8, 4], (0, 0, 48, 64))(wanted)
     np.testing.assert_array_equal(rows[[0, 2]], wanted)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_decoder_reads_nothing_behind_a_packet(codec: str) -> None:
+    options = {"x265-params": "log-level=none:bframes=0"} if codec == "libx265" else {"bf": "0"}
+    video = StoredVideo(encode(draw_motion("left", 4, 0), codec=codec, **options))
+    (start, length), packets = video._packets(0, 3)
+    content = video._read(start, length)
+    with mmap.mmap(-1, 3 * mmap.PAGESIZE) as memory:
+        # The bytes end where the memory does that may be read.
+        at = 2 * mmap.PAGESIZE - length
+        assert at > 0
+        memory[at : at + length] = content
+        edge = ctypes.addressof(ctypes.c_char.from_buffer(memory, 2 * mmap.PAGESIZE))
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(edge), mmap.PAGESIZE, 0) == 0
+        view = memoryview(memory)[at : at + length]
+        decoder = PyAVDecoder(video._table.codec, video._table.extradata)
+        assert len(list(decoder.decode(view, packets))) == 4  # type: ignore[arg-type]
+        view.release()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.moving_clips import draw_motion, encode
+from training import frames
 from training.frames import SCALING, SHARP, Frames, StoredVideo, VideoError
 
 
@@ -87,3 +88,43 @@ def test_a_frame_that_does_not_decode_is_named() -> None:
     content[start : start + length] = bytes(length)
     with pytest.raises(VideoError, match="cannot be decoded|no picture for frame 0"):
         StoredVideo(bytes(content)).frames(range(8), 24, 32)
+
+
+@pytest.mark.parametrize(("limit", "early"), [(1 << 20, 3), (1000, 0)])
+def test_packets_are_read_ahead_unless_they_are_many(
+    monkeypatch: pytest.MonkeyPatch, limit: int, early: int
+) -> None:
+    monkeypatch.setattr(frames, "_AHEAD_BYTES", limit)
+    source = Watched(encode(draw_motion("left", 60, 0)))
+    video, numbers = StoredVideo(source), [3, 30, 58]
+    source.reads.clear()
+    rows = np.zeros((3, 48 * 64 * 3 // 2), np.uint8)
+    put = video.planes(numbers, (0, 0, 48, 64))
+    assert len(source.reads) == early
+    for _ in range(2):
+        put(rows)
+    assert len(source.reads) == (3 if early else 6)
+    for row, number in zip(rows, numbers, strict=True):
+        alone = np.zeros((1, rows.shape[1]), np.uint8)
+        video.planes([number], (0, 0, 48, 64))(alone)
+        np.testing.assert_array_equal(row, alone[0])
+
+
+class Watched:
+    """A file that knows what was read of it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.size = content, len(content)
+        self.reads: list[tuple[int, int]] = []
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.reads.append((offset, length))
+        return self.content[offset : offset + length]
+
+
+def test_a_file_that_became_shorter_is_named_as_such() -> None:
+    source = Watched(encode(draw_motion("left", 24, 0)))
+    video = StoredVideo(source)
+    source.content = source.content[: len(source.content) // 2]
+    with pytest.raises(VideoError, match="the file ends before its index says"):
+        video.frames(range(24), 24, 32)

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -38,8 +40,9 @@ def both(monkeypatch: pytest.MonkeyPatch, content: bytes, numbers: list[int]) ->
 def packed(content: bytes) -> tuple[libavcodec.Decoder, bytes, list[tuple[int, int, int]]]:
     """A decoder and the packets of a video."""
     video = StoredVideo(content)
-    packets = video._packets(0, video.num_frames - 1)
-    return libavcodec.Decoder(video._table.codec, video._table.extradata), *packets
+    span, packets = video._packets(0, video.num_frames - 1)
+    decoder = libavcodec.Decoder(video._table.codec, video._table.extradata)
+    return decoder, video._read(*span), packets
 
 
 def test_the_pinned_library_is_known() -> None:
@@ -76,20 +79,34 @@ def test_planes_are_those_that_pyav_gives(
     assert len(set(np.frombuffer(direct, np.uint8).tolist())) > 50
 
 
-def test_what_damage_does_is_what_pyav_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = encode(draw_motion("right", 30, 2), bf="0")
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "3"}, {"slices": "4", "bf": "0"}])
+def test_what_damage_does_is_what_pyav_says(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    content = encode(draw_motion("right", 30, 2), **options)
     start = content.index(b"mdat") + 4
     length = int.from_bytes(content[start - 8 : start - 4], "big") - 8
     rng, told = random.Random(0), []
     for _ in range(150):
         damaged = bytearray(content)
-        for _ in range(rng.choice((1, 3, 40))):
+        for _ in range(rng.choice((1, 1, 3, 40))):
             damaged[start + rng.randrange(length)] = rng.randrange(256)
         direct, by_way_of_pyav = both(monkeypatch, bytes(damaged), list(range(4, 20)))
         assert direct == by_way_of_pyav
         told.append(direct)
     assert any(isinstance(one, str) for one in told)
     assert any(isinstance(one, bytes) for one in told)
+
+
+def test_what_the_decoder_paints_over_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(encode(draw_motion("left", 24, 0, (96, 128)), slices="4", bf="0"))
+    table = StoredVideo(bytes(content))._table
+    first = int(table.offset_N[5])
+    second = first + 4 + int.from_bytes(content[first : first + 4], "big")
+    # The second slice becomes one of filling: the decoder only counts what is missing.
+    content[second + 4] = 12
+    wrong = both(monkeypatch, bytes(content), list(range(3, 9)))
+    assert wrong == ["frame 5 is damaged"] * 2
 
 
 def test_a_frame_of_another_size_or_other_pixels_is_refused() -> None:
@@ -131,6 +148,31 @@ def test_nothing_is_read_beside_the_bytes(packet: tuple[int, int, int]) -> None:
     wanted = Wanted({0: 0}, np.zeros((1, BYTES), np.uint8), PART, SIZE)
     with pytest.raises(ValueError, match="a packet outside of its bytes"):
         decoder.planes(content, [packet], wanted)
+
+
+def test_what_was_not_flushed_is_an_error_and_not_nothing() -> None:
+    decoder, content, packets = packed(encode(draw_motion("left", 8, 0)))
+    wanted = Wanted({8: 0}, np.zeros((1, BYTES), np.uint8), PART, SIZE)
+    decoder.planes(content, packets, wanted)
+    with pytest.raises(EOFError):
+        decoder.planes(content, packets, wanted)
+
+
+def test_python_ends_while_a_thread_decodes(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(encode(draw_motion("left", 60, 0, (512, 512)), bf="3"))
+    code = f"""
+import threading, time, numpy as np
+from training.frames import StoredVideo
+video = StoredVideo(open("{tmp_path}/clip.mp4", "rb").read())
+rows = np.zeros((60, 512 * 512 * 3 // 2), np.uint8)
+def read():
+    while True:
+        video.planes(range(60), (0, 0, 512, 512))(rows)
+for _ in range(2):
+    threading.Thread(target=read, daemon=True).start()
+time.sleep(0.5)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_codec_that_is_not_there_is_an_error() -> None:
