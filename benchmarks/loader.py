@@ -6,7 +6,8 @@ The videos are stored as fetch stores them and put into one shard; without a fol
 `benchmarks/fetch.py` are made. All sides visit the same list of (video, first frame) in turns, so
 other load on the machine weighs on all alike; each on one thread of a process of its own, as a
 worker is, so that no side leaves another its memory in pieces. CPU time is user + system of that
-process. Peers get the video's bytes out of the tar by its known place.
+process. Peers get the video's bytes out of the tar by its known place. The clips of a batch of 8
+are at hand together on every side, as a worker needs them; those of the peers are not stacked yet.
 
     ours, yuv     the planes as stored, in one piece of memory for a batch of 8
     ours, rgb     scaled to 128x171, converted and cropped
@@ -54,7 +55,8 @@ WANTED = {8: 1500, 32: 550}
 PEERS = ("torchcodec", "PyAV")
 Pick = tuple[StoredClip, int, float]
 """(video, number of its frames, where in it a clip starts, in [0, 1))."""
-Side = Callable[[list[Pick], int], None]
+Side = Callable[[list[Pick], int], object]
+"""(what to read, frames of a clip) -> the clips of a batch, all at hand as a worker needs them."""
 
 
 def main(folder: str | None) -> None:
@@ -206,30 +208,32 @@ def ours(output: str) -> Side:
         for length in LENGTHS
     }
 
-    def side(chosen: list[Pick], length: int) -> None:
+    def side(chosen: list[Pick], length: int) -> object:
         clips = [(clip, Where((start, 0.5, 0.5, 0.9))) for clip, _, start in chosen]
         if output == "yuv":
-            readers[length].planes(clips)
-        else:
-            to_batch([readers[length].squares(clip, where) for clip, where in clips])
+            return readers[length].planes(clips)
+        return to_batch([readers[length].squares(clip, where) for clip, where in clips])
 
     return side
 
 
-def torchcodec(chosen: list[Pick], length: int) -> None:
+def torchcodec(chosen: list[Pick], length: int) -> object:
     """RGB at the stored size, with the faster of its ways to seek."""
     from torchcodec.decoders import VideoDecoder
 
+    clips = []
     for clip, frames, start in chosen:
         first = int(start * (frames - length + 1))
         decoder = VideoDecoder(
             clip.read(0, clip.size), num_ffmpeg_threads=1, seek_mode="approximate"
         )
-        decoder.get_frames_in_range(first, first + length)
+        clips.append(decoder.get_frames_in_range(first, first + length).data)
+    return clips
 
 
-def naive_pyav(chosen: list[Pick], length: int) -> None:
+def naive_pyav(chosen: list[Pick], length: int) -> object:
     """What a tutorial shows."""
+    clips = []
     for clip, frames, start in chosen:
         first = int(start * (frames - length + 1))
         found = []
@@ -244,7 +248,8 @@ def naive_pyav(chosen: list[Pick], length: int) -> None:
                     found.append(frame.to_ndarray(format="rgb24", width=WIDTH, height=HEIGHT))
                 if len(found) == length:
                     break
-        np.stack(found)
+        clips.append(np.stack(found))
+    return clips
 
 
 def bare(chosen: list[Pick], length: int) -> None:

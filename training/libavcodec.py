@@ -1,6 +1,6 @@
 """PyAV's own libavcodec, asked without an object per packet, frame and plane.
 
-Of a clip's CPU time those objects take a tenth, and nothing that PyAV offers goes without them. So
+Of a clip's CPU time those objects take a seventh, and nothing that PyAV offers goes without them. So
 where its library is of a version whose structures are written down here, planes are taken straight
 out of it; where it is not, `training/decoders.py` does the same by way of PyAV.
 
