@@ -1,8 +1,8 @@
 """PyAV's own libavcodec, asked without an object per packet, frame and plane.
 
-Of a clip's CPU time those objects take a seventh, and nothing that PyAV offers goes without them. So
-where its library is of a version whose structures are written down here, planes are taken straight
-out of it; where it is not, `training/decoders.py` does the same by way of PyAV.
+Of a clip's CPU time those objects take a seventh, and nothing that PyAV offers goes without them.
+So where its library is of a version whose structures are written down here, planes are taken
+straight out of it; where it is not, `training/decoders.py` does the same by way of PyAV.
 
 Three rules keep this as safe as PyAV: of a structure only the fields declared below are touched,
 and of a version that is not named in `_KNOWN` none; the library copies what it is sent, so that its
