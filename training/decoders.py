@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import av
 import numpy as np
@@ -47,11 +47,11 @@ class Decoder(Protocol):
         """Forget what was sent, and be ready for another key frame."""
 
     def planes(self, content: bytes, packets: Sequence[Packet], wanted: Wanted) -> None:
-        """Write what is wanted of these packets, and stop when nothing more is.
+        """Decode these packets, and write what is wanted of them.
 
         Raises:
             av.FFmpegError: a packet cannot be decoded.
-            UnfitError: a frame is not what is wanted.
+            UnfitError: a frame is damaged, or not what is wanted.
         """
 
 
@@ -71,23 +71,32 @@ class PyAVDecoder:
         self._context.flush_buffers()
 
     def decode(self, content: bytes, packets: Sequence[Packet]) -> Iterator[av.VideoFrame]:
-        """Every frame of these packets; its pts is that of the packet that it came out of."""
+        """Every frame of these packets; its pts is that of the packet that it came out of.
+
+        Raises:
+            av.FFmpegError: a packet cannot be decoded.
+            UnfitError: a frame is damaged.
+        """
         view = memoryview(content)
         for begin, end, pts in packets:
             packet = packet_of(view[begin:end])
             packet.pts = pts
-            yield from self._context.decode(packet)
-        yield from self._context.decode(None)
+            yield from self._whole(packet)
+        yield from self._whole(None)
+
+    def _whole(self, packet: "av.Packet[Any] | None") -> Iterator[av.VideoFrame]:
+        for frame in self._context.decode(packet):
+            if frame.is_corrupt:
+                refuse_damage(frame.pts or 0)
+            yield frame
 
     def planes(self, content: bytes, packets: Sequence[Packet], wanted: Wanted) -> None:
-        """Write what is wanted of these packets, and stop when nothing more is."""
+        """Decode these packets, and write what is wanted of them."""
         rows = wanted.rows
         for frame in self.decode(content, packets):
             if frame.pts in rows:
                 check_frame(frame, wanted.size, "yuv420p")
                 put_planes(frame, wanted.part, wanted.into_TN[rows.pop(frame.pts)])
-                if not rows:
-                    return
 
 
 def packet_of(content: bytes | memoryview) -> "av.Packet[Any]":
@@ -102,25 +111,28 @@ def packet_of(content: bytes | memoryview) -> "av.Packet[Any]":
 
 
 def check_frame(frame: av.VideoFrame, size: tuple[int, int], pixels: str = "") -> None:
-    """Raise an UnfitError unless a frame is whole, of this (height, width) and these pixels."""
-    found = frame.height, frame.width
-    check(frame.pts or 0, frame.is_corrupt, (found, size), (frame.format.name, pixels))
+    """Raise an UnfitError unless a frame is of this (height, width) and these pixels."""
+    check(frame.pts or 0, ((frame.height, frame.width), size), (frame.format.name, pixels))
 
 
 def check(
-    number: int,
-    damaged: bool,
-    sizes: tuple[tuple[int, int], tuple[int, int]],
-    pixels: tuple[str, str],
+    number: int, sizes: tuple[tuple[int, int], tuple[int, int]], pixels: tuple[str, str]
 ) -> None:
     """Raise an UnfitError unless sizes and pixels, each (found, wanted), agree."""
     (height, width), wanted = sizes
-    if damaged:
-        raise UnfitError(f"frame {number} is damaged")
     if (height, width) != wanted:
         raise UnfitError(f"frame {number} is {width}x{height}, not as the index says")
     if pixels[1] and pixels[0] != pixels[1]:
         raise UnfitError(f"pixels as {pixels[0]}, wanted {pixels[1]}")
+
+
+def refuse_damage(number: int) -> NoReturn:
+    """Of any frame that is decoded, wanted or not: others are made of it.
+
+    Raises:
+        UnfitError: always.
+    """
+    raise UnfitError(f"frame {number} is damaged" if number >= 0 else "a hidden frame is damaged")
 
 
 def put_planes(frame: av.VideoFrame, part: Part, into_N: Bytes) -> None:

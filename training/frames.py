@@ -27,6 +27,7 @@ from training.decoders import (
     check_frame,
     piece_of,
 )
+from training.ffmpeg_abi import library
 
 Frames = npt.NDArray[np.uint8]
 """RGB, [T, H, W, 3]."""
@@ -37,7 +38,7 @@ _KEPT = 32
 """Decoders and scalers kept per process; each of the first holds some 1 MB."""
 _AHEAD_BYTES = 1 << 20
 """Of a clip that is read before others are decoded; what takes more is read run by run."""
-_PLANES: type[Decoder] = libavcodec.Decoder if libavcodec.library() else PyAVDecoder
+_PLANES: type[Decoder] = libavcodec.Decoder if library() else PyAVDecoder
 _D = TypeVar("_D")
 
 
@@ -105,15 +106,13 @@ class StoredVideo:
     def _decoded(
         self, decoder: PyAVDecoder, left: Mapping[int, int]
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """The frames of these numbers, until there are none."""
+        """The frames of these numbers."""
         for first, last in self._runs(list(left)):
             decoder.flush_buffers()
             span, packets = self._packets(first, last)
             for frame in decoder.decode(self._read(*span), packets):
                 if frame.pts is not None and frame.pts in left:
                     yield frame.pts, frame
-                if not left:
-                    return
 
     def planes(self, indices: Sequence[int], part: Part) -> Callable[[Bytes], None]:
         """Read what (top, left, height, width) of the frames with these numbers needs.
@@ -126,24 +125,21 @@ class StoredVideo:
         """
         if self.height % 2 or self.width % 2:
             raise VideoError(f"{self.width}x{self.height}, wanted even sides")
-        places: dict[int, list[int]] = {}
-        for row, index in enumerate(indices):
-            places.setdefault(index, []).append(row)
-        runs = [self._packets(*run) for run in self._runs(list(places))]
+        row_of = dict(zip(indices, range(len(indices)), strict=True))
+        runs = [self._packets(*run) for run in self._runs(list(row_of))]
         small = sum(length for (_, length), _ in runs) <= _AHEAD_BYTES
         ahead = [self._read(*span) for span, _ in runs] if small else None
 
         def put(into_TN: Bytes) -> None:
-            left = {index: rows[0] for index, rows in places.items()}
+            left = dict(row_of)
             wanted = Wanted(left, into_TN, part, (self.height, self.width))
             with self._decoding(_PLANES, left) as decoder:
                 contents = ahead or (self._read(*span) for span, _ in runs)
                 for content, (_, packets) in zip(contents, runs, strict=True):
                     decoder.flush_buffers()
                     decoder.planes(content, packets, wanted)
-            for first, *others in places.values():
-                if others:
-                    into_TN[others] = into_TN[first]
+            if len(row_of) < len(indices):
+                into_TN[:] = into_TN[[row_of[index] for index in indices]]
 
         return put
 

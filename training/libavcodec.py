@@ -1,127 +1,37 @@
 """PyAV's own libavcodec, asked without an object per packet, frame and plane.
 
 Of a clip's CPU time those objects take a seventh, and nothing that PyAV offers goes without them.
-So where its library is of a version whose structures are written down here, planes are taken
-straight out of it; where it is not, `training/decoders.py` does the same by way of PyAV.
+So where its library is of a version whose structures are known to `training/ffmpeg_abi.py`, planes
+are taken straight out of it; where it is not, `training/decoders.py` does the same by way of PyAV.
 
-Three rules keep this as safe as PyAV: of a structure only the fields declared below are touched,
-and of a version that is not named in `_KNOWN` none; the library copies what it is sent, so that its
-own padding follows; and nothing is read or written before it is compared with what is there.
+Three rules keep this as safe as PyAV: of a structure only the fields declared there are touched;
+the library copies what it is sent, so that its own padding follows; and nothing is read or written
+before it is compared with what is there.
 """
 
 import ctypes
 import errno
+import struct
 import weakref
 from collections.abc import Callable, Sequence
-from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
+from ctypes import byref, c_char_p, c_int, c_void_p
 from functools import lru_cache
-from typing import Any
 
-import av
-import av.codec.context
 import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.error import err_check
 
-from training.decoders import OPTIONS, Packet, Wanted, check
+from training import ffmpeg_abi
+from training.decoders import OPTIONS, Packet, Wanted, check, refuse_damage
+from training.ffmpeg_abi import ERRORS, FLAGS, FOUND, PTS, SENT, library
 
-_KNOWN = {"libavcodec": 62, "libavutil": 60}
-"""FFmpeg 8: within a major version its structures only grow at their end."""
 _YUV420P = 0
 _CORRUPT = 1
 _INPUT_PADDING = 64
-_NO_MORE = (-errno.EAGAIN, -int.from_bytes(b"EOF ", "little"))
-"""What is said where a frame needs more packets, and where there are no more frames."""
-
-
-class _Packet(Structure):
-    _fields_ = (
-        ("buf", c_void_p),
-        ("pts", c_int64),
-        ("dts", c_int64),
-        ("data", c_void_p),
-        ("size", c_int),
-    )
-
-
-class _Parameters(Structure):
-    _fields_ = (
-        ("codec_type", c_int),
-        ("codec_id", c_int),
-        ("codec_tag", c_uint32),
-        ("extradata", c_void_p),
-        ("extradata_size", c_int),
-    )
-
-
-class _Frame(Structure):
-    _fields_ = (
-        ("data", c_void_p * 8),
-        ("linesize", c_int * 8),
-        ("extended_data", c_void_p),
-        ("width", c_int),
-        ("height", c_int),
-        ("nb_samples", c_int),
-        ("format", c_int),
-        ("pict_type", c_int),
-        ("sample_aspect_ratio", c_int * 2),
-        ("pts", c_int64),
-        ("pkt_dts", c_int64),
-        ("time_base", c_int * 2),
-        ("quality", c_int),
-        ("opaque", c_void_p),
-        ("repeat_pict", c_int),
-        ("sample_rate", c_int),
-        ("buf", c_void_p * 8),
-        ("extended_buf", c_void_p),
-        ("nb_extended_buf", c_int),
-        ("side_data", c_void_p),
-        ("nb_side_data", c_int),
-        ("flags", c_int),
-        ("colours", c_int * 5),
-        ("best_effort_timestamp", c_int64),
-        ("metadata", c_void_p),
-        ("decode_error_flags", c_int),
-    )
-
-
-_SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "av_dict_free": (None, POINTER(c_void_p)),
-    "av_dict_set": (c_int, POINTER(c_void_p), c_char_p, c_char_p, c_int),
-    "av_frame_alloc": (c_void_p,),
-    "av_frame_free": (None, POINTER(c_void_p)),
-    "av_get_pix_fmt_name": (c_char_p, c_int),
-    "av_image_copy_to_buffer": (c_int, c_void_p, c_int, *(c_void_p,) * 2, *(c_int,) * 4),
-    "av_mallocz": (c_void_p, c_size_t),
-    "av_packet_alloc": (c_void_p,),
-    "av_packet_free": (None, POINTER(c_void_p)),
-    "avcodec_alloc_context3": (c_void_p, c_void_p),
-    "avcodec_find_decoder_by_name": (c_void_p, c_char_p),
-    "avcodec_flush_buffers": (None, c_void_p),
-    "avcodec_free_context": (None, POINTER(c_void_p)),
-    "avcodec_open2": (c_int, c_void_p, c_void_p, POINTER(c_void_p)),
-    "avcodec_parameters_alloc": (c_void_p,),
-    "avcodec_parameters_free": (None, POINTER(c_void_p)),
-    "avcodec_parameters_from_context": (c_int, c_void_p, c_void_p),
-    "avcodec_parameters_to_context": (c_int, c_void_p, c_void_p),
-    "avcodec_receive_frame": (c_int, c_void_p, c_void_p),
-    "avcodec_send_packet": (c_int, c_void_p, c_void_p),
-}
-
-
-@lru_cache(maxsize=1)
-def library() -> ctypes.CDLL | None:
-    """PyAV's libraries, if they are of a version that is written down here."""
-    if any(av.library_versions[name][0] != major for name, major in _KNOWN.items()):
-        return None
-    # Not by the name of its file, which differs from wheel to wheel: PyAV's module depends on it.
-    found = ctypes.CDLL(av.codec.context.__file__)
-    for name, (result, *arguments) in _SIGNATURES.items():
-        if not hasattr(found, name):
-            return None
-        function = getattr(found, name)
-        function.restype, function.argtypes = result, arguments
-    return found
+_AGAIN, _END = -errno.EAGAIN, -int.from_bytes(b"EOF ", "little")
+"""A frame needs more packets, or a packet must wait for frames to be taken; no more frames."""
+_NO_TIME = -(1 << 63)
+_SOURCE = struct.Struct("3P")
 
 
 class Decoder:
@@ -147,8 +57,8 @@ class Decoder:
         weakref.finalize(self, _free, lib, *held).atexit = False
         if not (self._context and self._packet_at and self._frame_at):
             raise MemoryError("none for a decoder")
-        self._packet = _Packet.from_address(self._packet_at.value or 0)
-        self._frame = _Frame.from_address(self._frame_at.value or 0)
+        self._packet = ffmpeg_abi.Packet.from_address(self._packet_at.value or 0)
+        self._frame = ffmpeg_abi.Frame.from_address(self._frame_at.value or 0)
         _open(lib, self._context, decoder, extradata)
 
     def flush_buffers(self) -> None:
@@ -156,41 +66,66 @@ class Decoder:
         self._lib.avcodec_flush_buffers(self._context)
 
     def planes(self, content: bytes, packets: Sequence[Packet], wanted: Wanted) -> None:
-        """Write what is wanted of these packets, which lie in `content`.
+        """Decode these packets, which lie in `content`, and write what is wanted of them.
 
         Raises:
             av.FFmpegError: a packet cannot be decoded.
-            UnfitError: a frame is not what is wanted.
+            UnfitError: a frame is damaged, or not what is wanted.
             ValueError: a packet does not lie in the content or is empty, or rows are of another
                 size than parts.
         """
-        send, receive = self._lib.avcodec_send_packet, self._lib.avcodec_receive_frame
-        context, packet_at, packet = self._context, self._packet_at, self._packet
-        frame_at, frame, rows = self._frame_at, self._frame, wanted.rows
-        put = _putter(self._lib, frame, wanted)
-
-        def take() -> None:
-            while (code := receive(context, frame_at)) >= 0:
-                if frame.pts in rows:
-                    put(rows.pop(frame.pts))
-            if code not in _NO_MORE:
-                err_check(code)
-
+        send, context, packet_at = self._lib.avcodec_send_packet, self._context, self._packet_at
+        fill, packet = SENT.pack_into, self._packet
+        take = self._taker(wanted)
         start, size = ctypes.cast(c_char_p(content), c_void_p).value or 0, len(content)
         for begin, end, pts in packets:
             if not 0 <= begin < end <= size:
                 raise ValueError("a packet outside of its bytes")
-            packet.data, packet.size, packet.pts = start + begin, end - begin, pts
-            err_check(send(context, packet_at))
+            fill(packet, 0, pts, _NO_TIME, start + begin, end - begin)
+            code = send(context, packet_at)
+            if code == _AGAIN:
+                _all(take)
+                code = send(context, packet_at)
+            if code < 0:
+                err_check(code)
+            # Only one: where a packet holds more, they are taken with those that follow.
             take()
-            if not rows:
-                return
         err_check(send(context, None))
-        take()
+        _all(take)
+
+    def _taker(self, wanted: Wanted) -> Callable[[], bool]:
+        """What takes a frame, if there is one, and writes it if it is wanted."""
+        receive, context, frame_at = self._lib.avcodec_receive_frame, self._context, self._frame_at
+        frame, rows, read = self._frame, wanted.rows, FOUND.unpack_from
+        put = _putter(self._lib, self._frame_at, wanted)
+
+        def take() -> bool:
+            code = receive(context, frame_at)
+            if code < 0:
+                if code not in (_AGAIN, _END):
+                    err_check(code)
+                return False
+            found = read(frame)
+            # What was painted over is only in the errors, as PyAV knows, too.
+            if found[ERRORS] or found[FLAGS] & _CORRUPT:
+                refuse_damage(found[PTS])
+            row = rows.pop(found[PTS], None)
+            if row is not None:
+                put(row, found)
+            return True
+
+        return take
 
 
-def _putter(lib: ctypes.CDLL, frame: _Frame, wanted: Wanted) -> Callable[[int], None]:
-    """What writes the wanted part of the frame to a row."""
+def _all(take: Callable[[], bool]) -> None:
+    while take():
+        pass
+
+
+def _putter(
+    lib: ctypes.CDLL, frame_at: c_void_p, wanted: Wanted
+) -> Callable[[int, tuple[int, ...]], None]:
+    """What writes the wanted part of the frame, of which `FOUND` gave this, to a row."""
     _, into_TN, (top, left, height, width), size = wanted
     count, copy = height * width * 3 // 2, lib.av_image_copy_to_buffer
     flat = into_TN.dtype == np.uint8 and into_TN.strides[1] == 1 and into_TN.flags.writeable
@@ -199,29 +134,25 @@ def _putter(lib: ctypes.CDLL, frame: _Frame, wanted: Wanted) -> Callable[[int], 
     if min(wanted.part) < 0 or top + height > size[0] or left + width > size[1]:
         raise ValueError(f"a part {wanted.part} of {size}")
     start, line, row_count = into_TN.ctypes.data, into_TN.strides[0], len(into_TN)
-    (wanted_height, wanted_width), top_half, left_half = size, top // 2, left // 2
-    data, lines, source = frame.data, frame.linesize, (c_void_p * 4)()
+    top_half, left_half, source, to = top // 2, left // 2, (c_void_p * 4)(), c_void_p()
+    lines = c_void_p((frame_at.value or 0) + ffmpeg_abi.Frame.linesize_y.offset)
+    # Made once: ctypes makes such objects of numbers at every call. Lines as far apart as the whole
+    # frame's become lines without a gap.
+    form = [c_int(number) for number in (_YUV420P, width, height, 1)]
+    given = (to, c_int(count), source, lines, *form)
 
-    def put(row: int) -> None:
-        if (
-            frame.format != _YUV420P
-            or frame.height != wanted_height
-            or frame.width != wanted_width
-            or frame.flags & _CORRUPT
-            or frame.decode_error_flags
-        ):
-            found = frame.height, frame.width
-            # What was painted over is only in the second, as PyAV knows, too.
-            damaged = bool(frame.flags & _CORRUPT or frame.decode_error_flags)
-            check(frame.pts, damaged, (found, size), (_name(frame.format), "yuv420p"))
+    def put(row: int, found: tuple[int, ...]) -> None:
+        y, u, v, y_line, u_line, v_line, wide, high, pixels, pts, *_ = found
+        if (high, wide) != size or pixels != _YUV420P:
+            check(pts, ((high, wide), size), (_name(pixels), "yuv420p"))
         if not 0 <= row < row_count:
             raise ValueError(f"no row {row}")
-        source[0] = data[0] + top * lines[0] + left
-        source[1] = data[1] + top_half * lines[1] + left_half
-        source[2] = data[2] + top_half * lines[2] + left_half
-        # Lines as far apart as the whole frame's become lines without a gap.
-        to = start + row * line
-        if copy(to, count, source, lines, _YUV420P, width, height, 1) != count:
+        y += top * y_line + left
+        u += top_half * u_line + left_half
+        v += top_half * v_line + left_half
+        _SOURCE.pack_into(source, 0, y, u, v)
+        to.value = start + row * line
+        if copy(*given) != count:
             raise ValueError(f"a part {wanted.part} with odd sides")
 
     return put
@@ -234,7 +165,7 @@ def _open(lib: ctypes.CDLL, context: c_void_p, decoder: int, extradata: bytes) -
         raise MemoryError("none for a decoder's parameters")
     try:
         err_check(lib.avcodec_parameters_from_context(parameters_at, context))
-        parameters = _Parameters.from_address(parameters_at.value or 0)
+        parameters = ffmpeg_abi.Parameters.from_address(parameters_at.value or 0)
         parameters.extradata = lib.av_mallocz(len(extradata) + _INPUT_PADDING)
         if not parameters.extradata:
             raise MemoryError("none for a decoder's extradata")

@@ -3,7 +3,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from av.codec.codec import UnknownCodecError
@@ -45,20 +44,6 @@ def packed(content: bytes) -> tuple[libavcodec.Decoder, bytes, list[tuple[int, i
     return decoder, video._read(*span), packets
 
 
-def test_the_pinned_library_is_known() -> None:
-    # If not: compare the structures with the headers of that version of FFmpeg, and name it.
-    assert libavcodec.library() is not None, av.library_versions
-    assert frames._PLANES is libavcodec.Decoder
-
-
-@pytest.mark.parametrize("name", ["libavcodec", "libavutil"])
-def test_a_library_of_another_version_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setitem(av.library_versions, name, (1, 0, 0))
-    assert libavcodec.library.__wrapped__() is None
-
-
 @pytest.mark.parametrize(
     ("codec", "options"),
     [
@@ -77,6 +62,22 @@ def test_planes_are_those_that_pyav_gives(
     assert direct == by_way_of_pyav
     assert isinstance(direct, bytes)
     assert len(set(np.frombuffer(direct, np.uint8).tolist())) > 50
+
+
+def test_frames_that_share_a_packet_are_all_taken() -> None:
+    content = encode(draw_motion("left", 24, 1), codec="libsvtav1")
+    told = []
+    for kind in (libavcodec.Decoder, PyAVDecoder):
+        _, coded, packets = packed(content)
+        # Its packets of four: while frames wait, the decoder takes no further packet.
+        joined = [(packets[i][0], packets[i + 3][1], i) for i in range(0, 24, 4)]
+        table = StoredVideo(content)._table
+        rows = np.zeros((6, BYTES), np.uint8)
+        left = {i: i // 4 for i in range(0, 24, 4)}
+        kind(table.codec, table.extradata).planes(coded, joined, Wanted(left, rows, PART, SIZE))
+        assert not left
+        told.append(rows.tobytes())
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "3"}, {"slices": "4", "bf": "0"}])
@@ -107,6 +108,12 @@ def test_what_the_decoder_paints_over_is_damage(monkeypatch: pytest.MonkeyPatch)
     content[second + 4] = 12
     wrong = both(monkeypatch, bytes(content), list(range(3, 9)))
     assert wrong == ["frame 5 is damaged"] * 2
+    # What comes after it is made of it.
+    assert both(monkeypatch, bytes(content), [7, 8]) == wrong
+    with pytest.raises(VideoError, match="frame 5 is damaged"):
+        StoredVideo(bytes(content)).frames([7, 8], 48, 64)
+    # What comes before it is whole.
+    assert all(isinstance(one, bytes) for one in both(monkeypatch, bytes(content), [3, 4]))
 
 
 def test_a_frame_of_another_size_or_other_pixels_is_refused() -> None:
