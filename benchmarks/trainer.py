@@ -31,7 +31,8 @@ from torch.nn import functional
 
 from training.bench import CLASSES, pace, synthetic
 from training.clips import Batch
-from training.learner import Learner, Outcome, build_model, use_device
+from training.devices import use_device
+from training.learner import Learner, Outcome, build_model
 from training.models import r2plus1d
 from training.models.networks import WIDTH
 from training.options import ClipOptions, ModelOptions, Options, TrainOptions

@@ -13,9 +13,10 @@ from formats.storage import StorageError
 from training import actions, commands, transfer
 from training.bench import CLASSES, as_json, bench, table
 from training.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, load_checkpoint
+from training.devices import memory_told
+from training.errors import TrainingError
 from training.frames import VideoError
 from training.inflation import inflate_checkpoint
-from training.learner import TrainingError
 from training.loop import TrainingStopped
 from training.options import Options, load_options, override
 from training.ranks import PeerError, first_to_say, joined, ranks
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb: Callable[[argparse.Namespace], str] = parsed.verb
     try:
         # The inner ones see an error first: a lost worker is no lost connection.
-        with joined() as here, run_folder(getattr(parsed, "out", None) or ""), losses_told():
+        out = run_folder(getattr(parsed, "out", None) or "")
+        with joined() as here, out, memory_told(), losses_told():
             text = verb(parsed)
             if here.writes:
                 print(text)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from formats.shards import digest_of
 from training.checkpoint import Checkpoint
 from training.clips import SpreadClips
+from training.devices import use_device
 from training.evaluate import Floats, Predictions, cut_for_test, predict
 from training.feature_cache import model_digest
 from training.finetune import restored
-from training.learner import use_device
 from training.options import Options
 from training.reporting import Results, protocol_of
 from training.results import Said

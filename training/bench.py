@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 import torch
 
 from training.clips import Batch, TrainingClips
+from training.errors import TrainingError
 from training.layouts import describe
-from training.learner import Learner, Outcome, TrainingError
+from training.learner import Learner, Outcome
 from training.options import Options
 from training.ranks import ranks, summed
 

@@ -9,8 +9,9 @@ from tqdm import tqdm
 from formats.shards import MANIFEST, ShardError
 from training.checkpoint import Checkpoint
 from training.clips import TrainingClips
+from training.devices import use_device
 from training.journal import last_mean_loss
-from training.learner import Learner, build_model, use_device
+from training.learner import Learner, build_model
 from training.loop import train
 from training.options import Options
 from training.ranks import ranks

@@ -15,7 +15,8 @@ from formats.settings import SettingsError
 from formats.terminal import Terminal
 from training.clip_options import ClipOptions
 from training.clips import Batch, SpreadClips
-from training.learner import DivergedError, forward
+from training.errors import DivergedError
+from training.learner import forward
 from training.models.networks import VideoResNet
 from training.options import EvaluateOptions, Options
 from training.ranks import ranks

@@ -13,8 +13,10 @@ from formats.shards import digest_of
 from formats.storage import write_text
 from training.checkpoint import CHECKPOINT, Checkpoint
 from training.clips import Chosen, SpreadClips
+from training.devices import use_device
+from training.errors import DivergedError
 from training.evaluate import cut_for_test, predict
-from training.learner import DivergedError, Learner, build_model, use_device
+from training.learner import Learner, build_model
 from training.linear import Choice, rank_of
 from training.loop import train
 from training.models.networks import VideoResNet

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from formats.storage import sha256_file
 from training.checkpoint import CHECKPOINT, Checkpoint, load_checkpoint, save_checkpoint
+from training.errors import TrainingError
 from training.layouts import describe
-from training.learner import TrainingError, build_model
+from training.learner import build_model
 from training.models import inflate
 from training.options import Options, override
 

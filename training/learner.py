@@ -1,12 +1,8 @@
 """A network with its optimiser, and one step of learning (paper 3.3)."""
 
 import math
-import os
-import shutil
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import cast
 
@@ -15,25 +11,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.clips import Batch
+from training.devices import (
+    compiling_told,
+    in_half_precision,
+    refuse_cudnn,
+    refuse_without_compiler,
+)
+from training.errors import DivergedError
 from training.layouts import build
 from training.models.networks import VideoResNet
 from training.options import ModelOptions, TrainOptions, lr_factors
-from training.ranks import averaging, from_first, local_rank, ranks, summed
+from training.ranks import averaging, from_first, ranks, summed
 from training.restoring import restore_momenta, restore_network
 from training.schedule import learning_rate
 from training.transforms import normalise
 from training.yuv import YuvClips
-
-CUDNN = 91_500
-"""The first version without known faults in 3D convolutions."""
-
-
-class TrainingError(Exception):
-    """Training cannot go on, or not in this way."""
-
-
-class DivergedError(TrainingError):
-    """The loss is not finite, so the learning rate is too high."""
 
 
 def build_model(options: ModelOptions, num_classes: int, rng_seed: int) -> VideoResNet:
@@ -45,22 +37,6 @@ def build_model(options: ModelOptions, num_classes: int, rng_seed: int) -> Video
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng_seed)
         return build(options, num_classes)
-
-
-def use_device(threads: int) -> torch.device:
-    """This process's GPU where there is one, else the CPU with this many threads.
-
-    0 threads are one per core, shared among the processes that learn together on this machine.
-    """
-    number, count = local_rank()
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // count))
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    # Every batch has the same shape, so the search for the fastest kernels pays.
-    torch.backends.cudnn.benchmark = True
-    device = torch.device("cuda", number)
-    torch.cuda.set_device(device)
-    return device
 
 
 class Outcome:
@@ -129,20 +105,27 @@ class Learner:
         )
         self._options = options
         self._model_options = model_options
-        self._network = self._with_the_others(options.compile)
+        self._compiled = options.compile and device.type == "cuda"
+        self._network = self._with_the_others()
 
     def learn(self, batch: Batch, step: int, *, stop: bool = False) -> Outcome:
-        """Take one step; `stop` tells the other ranks that this one is asked to end."""
+        """Take one step; `stop` tells the other ranks that this one is asked to end.
+
+        Raises:
+            TrainingError: torch.compile fails.
+        """
         rate = learning_rate(step, self._options, ranks().count)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_factor", 1.0)
         self.model.train()
-        logits = _run(self._network, batch.frames_BTHWC, self._model_options, self.device)
-        labels = batch.label_id_B.to(self.device, non_blocking=True)
-        loss = loss_of(logits, labels)
-        outcome = Outcome(step, loss, stop)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        # It compiles at the first step: the one half when asked forward, the other backward.
+        with compiling_told() if self._compiled else nullcontext():
+            logits = _run(self._network, batch.frames_BTHWC, self._model_options, self.device)
+            labels = batch.label_id_B.to(self.device, non_blocking=True)
+            loss = loss_of(logits, labels)
+            outcome = Outcome(step, loss, stop)
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
         self.optimiser.step()
         return outcome
 
@@ -171,29 +154,14 @@ class Learner:
         if float(summed(broken.float().reshape(1))):
             raise DivergedError(f"weights are not finite after step {step}: lower train.lr")
 
-    def _with_the_others(self, compiled: bool) -> nn.Module:
+    def _with_the_others(self) -> nn.Module:
         network: nn.Module = self.model
-        gpu = self.device.type == "cuda"
         if ranks().count > 1:
             network = averaging(network, self.device)
-        if compiled and gpu:
+        if self._compiled:
             refuse_without_compiler()
             network = cast(nn.Module, torch.compile(network, dynamic=False))
         return network
-
-
-def refuse_without_compiler() -> None:
-    """Refuse torch.compile where what it compiles with is missing.
-
-    Raises:
-        TrainingError: there is no Triton, or no C compiler.
-    """
-    compilers = (os.environ.get("CC", ""), "gcc", "clang")
-    if not find_spec("triton") or not any(shutil.which(name) for name in compilers if name):
-        raise TrainingError(
-            "train.compile=true needs Triton and a C compiler, which are not here: install gcc and "
-            "triton, or set train.compile=false"
-        )
 
 
 def forward(
@@ -257,39 +225,3 @@ def parameter_groups(
 
 def _layer(parameter: str) -> str:
     return parameter.partition(".")[0]
-
-
-def in_half_precision(options: ModelOptions, device: torch.device) -> bool:
-    """Whether convolutions are computed in bfloat16."""
-    auto = options.precision == "auto" and _has_bfloat16(device)
-    return auto or options.precision == "bfloat16"
-
-
-def refuse_cudnn(version: int | None, model: nn.Module) -> None:
-    """Refuse a cuDNN that computes 3D convolutions in bfloat16 wrongly, or without bounds.
-
-    Up to 9.12 results can be wrong (pytorch#163539), before 9.15 memory grows 17-fold (#166643).
-    Networks whose convolutions all run as 2D ones are free of both.
-
-    Raises:
-        TrainingError: the network has 3D convolutions, and cuDNN is older than 9.15.
-    """
-    solid = any(
-        isinstance(module, nn.Conv3d) and not getattr(module, "folded", False)
-        for module in model.modules()
-    )
-    if solid and version is not None and version < CUDNN:
-        old = f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
-        raise TrainingError(
-            f"cuDNN {old} computes 3D convolutions in bfloat16 wrongly or with far too much "
-            "memory: install 9.15 or newer, or set model.precision=float32"
-        )
-
-
-@cache
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed by the processor itself; emulated, it would be slower."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    cpu = Path("/proc/cpuinfo")
-    return cpu.is_file() and "avx512_bf16" in cpu.read_text().split()

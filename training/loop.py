@@ -21,8 +21,9 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.clips import Batch, TrainingClips
+from training.errors import TrainingError
 from training.journal import Journal
-from training.learner import Learner, Outcome, TrainingError
+from training.learner import Learner, Outcome
 from training.options import Options, TrainOptions
 from training.ranks import agree, ranks, wait_for_all
 from training.schedule import learning_rate, total_steps

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from formats.storage import refused
-from training.learner import TrainingError
+from training.errors import TrainingError
 from training.ranks import ranks
 
 LOCK = ".training.lock"

@@ -8,10 +8,11 @@ import torch
 
 from training.checkpoint import Checkpoint
 from training.clips import SpreadClips
+from training.devices import in_half_precision, use_device
 from training.evaluate import Predictions, VideoFeatures, cut_for_test, extract_features, predict
 from training.feature_cache import cache_key, load_features, model_digest, save_features
 from training.finetune import Start, restored, tune
-from training.learner import build_model, in_half_precision, use_device
+from training.learner import build_model
 from training.linear import fit_linear
 from training.models.networks import VideoResNet
 from training.options import Options

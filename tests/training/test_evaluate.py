@@ -7,8 +7,9 @@ import torch
 from formats.settings import SettingsError
 from tests.training.moving_clips import moving_split
 from training.clips import SpreadClips
+from training.errors import DivergedError
 from training.evaluate import FullyConvolutional, cut_for_test, extract_features, predict
-from training.learner import DivergedError, build_model
+from training.learner import build_model
 from training.options import ClipOptions, EvaluateOptions, ModelOptions, Options
 from training.transforms import normalise
 

@@ -8,9 +8,9 @@ from tests.training.moving_clips import moving_split
 from tests.training.test_checkpoint import checkpoint
 from training import commands
 from training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from training.errors import TrainingError
 from training.inflation import inflate_checkpoint
 from training.layouts import build
-from training.learner import TrainingError
 from training.options import ModelOptions, Options, load_options
 
 WORDS = [

@@ -1,6 +1,5 @@
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -8,17 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from training.clips import Batch
-from training.learner import (
-    Learner,
-    TrainingError,
-    build_model,
-    forward,
-    loss_of,
-    parameter_groups,
-    refuse_cudnn,
-    refuse_without_compiler,
-    use_device,
-)
+from training.errors import TrainingError
+from training.learner import Learner, build_model, forward, loss_of, parameter_groups
 from training.options import FinetuneOptions, ModelOptions, TrainOptions
 from training.transforms import normalise
 
@@ -172,41 +162,6 @@ def test_compiling_is_for_gpus() -> None:
     )
 
 
-def test_without_a_c_compiler_nothing_is_compiled(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("training.learner.find_spec", lambda name: name)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(TrainingError, match=r"needs Triton and a C compiler.* set train.compile=f"):
-        refuse_without_compiler()
-    (tmp_path / "gcc").touch(0o755)
-    refuse_without_compiler()
-    monkeypatch.setattr("training.learner.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match="needs Triton"):
-        refuse_without_compiler()
-
-
-@pytest.mark.parametrize(
-    ("model", "version", "fine"),
-    [
-        (ModelOptions("r3d", 18, 4), 91_002, False),
-        (ModelOptions("r3d", 18, 4), 91_500, True),
-        (ModelOptions("r3d", 18, 4), None, True),
-        (ModelOptions("r2plus1d", 18, 4), 90_100, True),
-        (ModelOptions("r2plus1d", 18, 4, folded=False), 91_499, False),
-    ],
-)
-def test_a_cudnn_that_errs_in_3d_is_refused_where_it_is_used(
-    model: ModelOptions, version: int | None, fine: bool
-) -> None:
-    if fine:
-        refuse_cudnn(version, build_model(model, 2, 0))
-        return
-    with pytest.raises(TrainingError, match=r"cuDNN 9.1\d.\d+ computes .* install 9.15 or newer"):
-        refuse_cudnn(version, build_model(model, 2, 0))
-
-
 def test_half_precision_gives_nearly_the_same_logits_in_float32() -> None:
     model, other = build_model(TINY, 2, 0).eval(), replace(TINY, precision="bfloat16")
     with torch.inference_mode():
@@ -214,11 +169,3 @@ def test_half_precision_gives_nearly_the_same_logits_in_float32() -> None:
         half = forward(model, batch().frames_BTHWC, other, features=True)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, rtol=0.05, atol=0.05 * float(full.abs().max()))
-
-
-def test_threads_are_those_asked_for() -> None:
-    before = torch.get_num_threads()
-    device = use_device(1)
-    assert torch.get_num_threads() == 1
-    assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(before)

@@ -20,8 +20,9 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.clips import Batch, TrainingClips
+from training.errors import DivergedError, TrainingError
 from training.journal import CURVE, LOG, OPTIONS, TENSORBOARD
-from training.learner import DivergedError, Learner, Outcome, TrainingError, build_model
+from training.learner import Learner, Outcome, build_model
 from training.loop import TrainingStopped, train
 from training.options import ClipOptions, ModelOptions, Options, TrainOptions, load_options
 

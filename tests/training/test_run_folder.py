@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from formats.storage import StorageError
-from training.learner import TrainingError
+from training.errors import TrainingError
 from training.run_folder import LOCK, run_folder
 
 HOLD = "import sys; from training.run_folder import run_folder\nwith run_folder(sys.argv[1]): pass"
