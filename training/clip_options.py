@@ -75,9 +75,11 @@ class ClipOptions:
     def _check_together(self) -> None:
         if self.fps and self.stride > 1:
             raise ValueError("stride needs fps = 0: they say the same in two ways")
-        if self.sharp and self.output != "rgb":
-            raise ValueError("sharp needs output = rgb: a device smooths before it makes smaller")
-        if self.cache_mib and self.output != "rgb":
-            raise ValueError("cache_mib needs output = rgb: it keeps scaled frames")
+        if self.output != "rgb" and (self.sharp or self.cache_mib):
+            # Both at once: told one by one, they would be refused one by one.
+            raise ValueError(
+                "output = yuv needs sharp = false and cache_mib = 0: the device makes frames "
+                "smaller, always smoothed, so there are no scaled ones to keep"
+            )
         if self.cache_mib and self.workers:
             raise ValueError("cache_mib needs workers = 0: each worker would keep its own copy")

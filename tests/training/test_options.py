@@ -74,7 +74,7 @@ def test_options_of_another_version_are_refused(sections: dict[str, dict[str, ob
         ("sample", "model.midplanes=x", "midplanes must be paper or torchvision, got 'x'"),
         ("sample", "clips.verify=no", "verify must be full or size, got 'no'"),
         ("sample", "clips.workers=2", "cache_mib needs workers = 0"),
-        ("sample", "clips.output=yuv", "sharp needs output = rgb"),
+        ("sample", "clips.output=yuv", "output = yuv needs sharp = false and cache_mib = 0"),
         ("sample", "clips.stride=2", "stride needs fps = 0"),
         ("ig-kinetics-34-8f", "clips.scale=long_edge", "scale must be plain or short_edge"),
         ("ig-kinetics-34-8f", "clips.output=hsv", "output must be rgb or yuv"),
