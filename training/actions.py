@@ -20,8 +20,9 @@ from training.finetune import restored
 from training.options import Options
 from training.reporting import Results, protocol_of
 from training.results import Said
+from training.scratch import own_scratch
 from training.sharing import refuse_differences
-from training.targets import lone_split, own_scratch, with_scratch
+from training.targets import lone_split, with_scratch
 from training.truth import TargetError, read_truth
 
 Pairs = npt.NDArray[np.int64]

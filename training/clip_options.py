@@ -49,7 +49,7 @@ class ClipOptions:
     scratch: str = operational("")
     """Folder for what is known of shards, and for copies of those on s3:// and gs://. Processes
     and runs that name the same one share it: a shard that did not change is not checked again.
-    Empty: a folder in TMPDIR for this process and its workers, removed at the end."""
+    Empty: a folder in TMPDIR for the processes of this run on this machine, removed at the end."""
     scratch_mib: int = operational(16384)
     """The copies are kept up to this much, and never fewer than two windows need."""
     s3_endpoint: str = operational("")

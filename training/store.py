@@ -8,8 +8,6 @@ from copies in that folder; only what its manifest names is looked at there.
 import fcntl
 import hashlib
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,13 +28,12 @@ from formats.shards import (
 from formats.storage import publish
 from training.clip_options import ClipOptions
 from training.samples import Index, index_shard, open_manifest, open_split
+from training.scratch import scratch_of
 
 INDEX = 2
 """Of what a scratch folder keeps of a shard; another version has other records."""
 _CALL_S = 120.0
 """Of one call to an object store."""
-_HELD = ".held"
-"""In a folder for one process: locked while that lives."""
 
 
 class StoredClip:
@@ -98,7 +95,7 @@ class ShardStore:
         self.remote = "://" in folder
         """Whether shards are copied. Their client must not be taken along in a fork."""
         self._options = options
-        self._scratch = Path(options.scratch or _temporary(self))
+        self._scratch = Path(options.scratch or scratch_of(self))
         self._scratch.mkdir(parents=True, exist_ok=True)
         self.manifest = self._remote_manifest() if self.remote else open_split(folder, "size")
 
@@ -213,40 +210,3 @@ def _locked(path: Path) -> Iterator[None]:
     with open(path.with_suffix(".lock"), "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _temporary(owner: object) -> str:
-    """A folder that goes when its owner does; of one that was killed, when the next one comes."""
-    for folder in Path(tempfile.gettempdir()).glob("tagreel-*.tmp"):
-        if _is_left(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(".tmp", "tagreel-"))
-    # Under its name only once it is locked. Workers that were forked keep it so, too.
-    held = os.open(folder / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    os.rename(folder / "new", folder / _HELD)
-    weakref.finalize(owner, _remove, folder, held, os.getpid())
-    return str(folder)
-
-
-def _is_left(folder: Path) -> bool:
-    """Whether the process that made a folder for itself is gone, and was this user's."""
-    try:
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        held = os.open(folder / _HELD, flags)
-    except OSError:
-        return False  # Made by something else.
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(held).st_uid == os.getuid()
-    except OSError:
-        return False
-    finally:
-        os.close(held)
-
-
-def _remove(folder: Path, held: int, process: int) -> None:
-    # A worker that was forked must not take the folder away from the others.
-    if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)

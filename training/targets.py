@@ -1,8 +1,6 @@
 """Labelled benchmarks on which transfer is measured, as the stage `targets` leaves them."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from formats.settings import SettingsError
 from formats.shards import MANIFEST
 from training.clip_options import ClipOptions
 from training.options import Options
+from training.scratch import own_scratch
 from training.truth import TargetError, Truth, holdout, read_truth, refuse_other_labels
 
 TARGETS = "target_shards"
@@ -132,13 +131,6 @@ def lone_split(folder: str, truth: Truth, clips: ClipOptions) -> tuple[Target, t
     parts = [part for part in folder.rstrip("/").split("/") if part]
     name = parts[-2] if len(parts) > 1 else "target"
     return Target(name, folder, clips, truth, {}), (parts[-1], truth)
-
-
-@contextmanager
-def own_scratch() -> Iterator[str]:
-    """A folder for what is known of shards, gone after the block."""
-    with tempfile.TemporaryDirectory(".tmp", "tagreel-") as folder:
-        yield folder
 
 
 def with_scratch(clips: ClipOptions, scratch: str) -> ClipOptions:

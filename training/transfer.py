@@ -19,13 +19,13 @@ from training.options import Options
 from training.ranks import ranks
 from training.reporting import Results
 from training.results import CHECKPOINT, PRE_TRAINED, RANDOM, Said
+from training.scratch import own_scratch
 from training.sharing import refuse_differences, told
 from training.targets import (
     Target,
     held_out,
     lone_split,
     open_targets,
-    own_scratch,
     refuse_larger_test,
     with_scratch,
 )

@@ -1,8 +1,5 @@
 import os
 import pickle
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import get_context
@@ -123,34 +120,6 @@ def test_the_scratch_folder_goes_with_the_store_but_not_with_a_copy_of_it(split:
     assert folder.is_dir()
     del store
     assert not folder.exists()
-
-
-MADE_AND_KILLED = """
-import os, signal, sys
-from training.clip_options import ClipOptions
-from training.store import ShardStore
-store = ShardStore(sys.argv[1], ClipOptions())
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_the_scratch_folder_of_a_killed_process_goes_when_the_next_one_comes(
-    split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "tagreel-of-others.tmp").mkdir()
-    first = ShardStore(split, PLAIN)
-    held = set(tmp_path.iterdir())
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", MADE_AND_KILLED, split]
-    subprocess.run(command, cwd=root, env=environment, check=False)
-    (left,) = set(tmp_path.iterdir()) - held
-    second = ShardStore(split, PLAIN)
-    assert not left.exists()
-    # Those of processes that live stay.
-    assert held < set(tmp_path.iterdir())
-    assert contents(first) == contents(second) == WHOLE
 
 
 def test_a_shard_that_is_cut_while_it_is_read_is_named(split: str) -> None:
