@@ -127,7 +127,7 @@ def check(
 
 
 def refuse_damage(number: int) -> NoReturn:
-    """Of any frame that is decoded, wanted or not: others are made of it.
+    """Of any frame that is decoded, wanted or not: others may be made of it.
 
     Raises:
         UnfitError: always.

@@ -73,17 +73,16 @@ def memory_told() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         told = str(error).partition(" GPU ")[0].partition(" Error code")[0]
-        if isinstance(error, torch.OutOfMemoryError):
-            said = told
-        elif _CPU_MEMORY in told:
-            said = told[told.index(_CPU_MEMORY) :]
-        else:
+        if _CPU_MEMORY in told:
+            told = told[told.index(_CPU_MEMORY) :]
+        elif not isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             raise
         raise TrainingError(
-            f"not enough memory ({said.rstrip('.')}): lower train.batch_size (for transfer "
-            "finetune.batch_size and evaluate.batch_size)"
+            f"not enough memory ({told.rstrip('.') or 'of this machine'}): lower train.batch_size "
+            "(for transfer finetune.batch_size and evaluate.batch_size), or take shorter clips or "
+            "a smaller network"
         ) from error
 
 

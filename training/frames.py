@@ -82,6 +82,8 @@ class StoredVideo:
         self.fps = (self.num_frames - 1) * table.timescale / ticks if ticks else 1.0
         """Mean distance of its frames; 1 for a still."""
         self.height, self.width = table.height, table.width
+        if not (self.height and self.width):
+            raise VideoError(f"an mp4 whose frames are {self.width}x{self.height}")
 
     def frames(
         self, indices: Sequence[int], height: int, width: int, scaling: Interpolation = SCALING

@@ -90,6 +90,8 @@ class Decoder:
                 err_check(code)
             # Only one: where a packet holds more, they are taken with those that follow.
             take()
+        # A packet may still wait for that; after the end was sent, its frames would pass for none.
+        _all(take)
         err_check(send(context, None))
         _all(take)
 

@@ -7,23 +7,30 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from formats.storage import StorageError
 from training.ranks import local_rank
 
 _HELD = ".held"
 """In such a folder: locked, together, by all processes that use it."""
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @contextmanager
 def own_scratch() -> Iterator[str]:
-    """Such a folder for the block."""
+    """Such a folder for the block.
+
+    Raises:
+        StorageError: none can be made.
+    """
     folder, held = _held()
+    process = os.getpid()
     try:
         yield str(folder)
     finally:
-        _leave(folder, held, os.getpid())
+        _leave(folder, held, process)
 
 
 def scratch_of(owner: object) -> str:
@@ -32,6 +39,9 @@ def scratch_of(owner: object) -> str:
     The processes that torchrun started on this machine share one: so each shard is checked, and
     where it is copied, copied once and not by each of them. The last one to leave removes it; where
     it was killed, the next process that needs one does.
+
+    Raises:
+        StorageError: none can be made.
     """
     folder, held = _held()
     weakref.finalize(owner, _leave, folder, held, os.getpid())
@@ -41,16 +51,22 @@ def scratch_of(owner: object) -> str:
 def _held() -> tuple[Path, int]:
     """A folder and the open file that holds it."""
     root = Path(tempfile.gettempdir())
-    for folder in root.glob("tagreel-*.tmp"):
-        _remove_left(folder)
-    name = _common_name()
-    held = _hold(root / name) if name else None
-    if held is not None:
-        return root / name, held
-    while True:
-        folder = Path(tempfile.mkdtemp(".tmp", "tagreel-"))
-        if (held := _hold(folder)) is not None:
-            return folder, held
+    try:
+        for left in root.glob("tagreel-*.tmp"):
+            _remove_unless_held(left, mine=False)
+        name = _common_name()
+        held = _hold(root / name) if name else None
+        if held is not None:
+            return root / name, held
+        while True:
+            folder = Path(tempfile.mkdtemp(".tmp", "tagreel-", root))
+            if (held := _hold(folder, mine=True)) is not None:
+                return folder, held
+    except OSError as error:
+        raise StorageError(
+            f"{root}: takes no temporary files: {error}; TMPDIR=FOLDER or clips.scratch=FOLDER "
+            "names another place"
+        ) from error
 
 
 def _common_name() -> str:
@@ -66,73 +82,100 @@ def _common_name() -> str:
     return f"tagreel-{os.getuid()}-{parent}-{begun}.tmp"
 
 
-def _hold(folder: Path) -> int | None:
-    """An open file that keeps a folder from being removed; None if it is not this user's alone."""
+def _hold(folder: Path, *, mine: bool = False) -> int | None:
+    """An open file that keeps a folder from being removed.
+
+    None if it is not there any more, or, unless it is known to be `mine`, not this user's alone.
+    """
     while True:
-        try:
-            folder.mkdir(0o700, exist_ok=True)
-            facts = os.lstat(folder)
+        if not mine:
+            try:
+                folder.mkdir(0o700, exist_ok=True)
+            except FileExistsError:
+                return None
+        with _opened(folder) as place:
             # Its name can be guessed: it may be a trap of another user's.
-            if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077:
+            if place is None or not (mine or _is_private(place)):
                 return None
-            if not stat.S_ISDIR(facts.st_mode):
-                return None
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            held = os.open(folder / _HELD, flags, 0o600)
-        except FileExistsError:
-            return None
-        except FileNotFoundError:
-            continue  # It was removed in between.
-        fcntl.flock(held, fcntl.LOCK_SH)
-        if _is_there(folder, held):
-            return held
-        os.close(held)
+            try:
+                held = os.open(_HELD, _OPEN | os.O_CREAT, 0o600, dir_fd=place)
+            except FileNotFoundError:
+                continue  # Removed just now.
+            except OSError:
+                with suppress(OSError):
+                    folder.rmdir()  # Else nobody could remove it later.
+                raise
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if _is_there(place, held):
+                return held
+            os.close(held)
 
 
-def _is_there(folder: Path, held: int) -> bool:
+@contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
+    """The folder itself and not what a link of its name leads to."""
     try:
-        return os.path.samestat(os.lstat(folder / _HELD), os.fstat(held))
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        yield None
+        return
+    try:
+        yield place
+    finally:
+        os.close(place)
+
+
+def _is_private(place: int) -> bool:
+    facts = os.fstat(place)
+    return facts.st_uid == os.getuid() and not stat.S_IMODE(facts.st_mode) & 0o077
+
+
+def _is_there(place: int, held: int) -> bool:
+    try:
+        found = os.stat(_HELD, dir_fd=place, follow_symlinks=False)
     except FileNotFoundError:
         return False
+    return os.path.samestat(found, os.fstat(held))
 
 
 def _leave(folder: Path, held: int, process: int) -> None:
     # A worker that was forked must not take the folder away from the others.
-    if os.getpid() == process:
-        _remove_unless_held(folder, held)
-        os.close(held)
-
-
-def _remove_left(folder: Path) -> None:
-    """Remove a folder of this user's if all processes that held it were killed."""
-    try:
-        held = os.open(folder / _HELD, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return  # Made by something else, or another user's.
-    try:
-        if os.fstat(held).st_uid == os.getuid():
-            _remove_unless_held(folder, held)
-    finally:
-        os.close(held)
-
-
-def _remove_unless_held(folder: Path, held: int) -> None:
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if os.getpid() != process:
         return
-    if not _is_there(folder, held):
-        return
-    for path in folder.iterdir():
-        if path.name == _HELD:
+    # Closing alone does not let go: workers that were forked may have it open, too.
+    fcntl.flock(held, fcntl.LOCK_UN)
+    os.close(held)
+    _remove_unless_held(folder, mine=True)
+
+
+def _remove_unless_held(folder: Path, *, mine: bool) -> None:
+    """Remove a folder that no process holds, as when all were killed."""
+    with _opened(folder) as place:
+        if place is None or not (mine or os.fstat(place).st_uid == os.getuid()):
+            return
+        try:
+            held = os.open(_HELD, _OPEN, dir_fd=place)
+        except OSError:
+            return  # Made by something else, or removed just now.
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_there(place, held):
+                _empty(place)
+                folder.rmdir()
+        except OSError:
+            return  # Somebody holds it, or began anew in it.
+        finally:
+            os.close(held)
+
+
+def _empty(place: int) -> None:
+    # Relative to the open folder: a name may lead elsewhere by now.
+    for name in os.listdir(place):
+        if name == _HELD:
             continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+        if stat.S_ISDIR(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=place)
         else:
-            path.unlink(missing_ok=True)
+            os.unlink(name, dir_fd=place)
     # Last: who comes now waits for the lock, finds this file gone and begins anew.
-    (folder / _HELD).unlink()
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # Somebody began anew already.
+    os.unlink(_HELD, dir_fd=place)

@@ -48,7 +48,7 @@ def made_by(dataset: IterableDataset[Item], workers: int, remote: bool) -> Itera
     """What a dataset yields, made by worker processes; `remote` if they ask an object store.
 
     Raises:
-        ShardError, VideoError: a worker met one, after all that comes before; as it was raised.
+        MemoryError, ShardError, VideoError: a worker met one, after all that comes before.
         WorkerError: a worker was killed, as where memory ends.
     """
     # Batches are made by the dataset: only so can they be the same for any number of workers.
@@ -117,7 +117,7 @@ def _end_when_asked(main: int) -> None:
 class _Trouble:
     """What a worker could not make; raised by itself, it would come back as a page of text."""
 
-    error: ShardError | VideoError
+    error: ShardError | VideoError | MemoryError
 
 
 class _Telling(IterableDataset[Item | _Trouble]):
@@ -127,10 +127,11 @@ class _Telling(IterableDataset[Item | _Trouble]):
     def __iter__(self) -> Iterator[Item | _Trouble]:
         try:
             yield from self._dataset
-        except (ShardError, VideoError) as error:
+        except (MemoryError, ShardError, VideoError) as error:
             if get_worker_info() is None:
                 raise
-            yield _Trouble(error)
+            # Numpy's own kind of the first cannot be handed over.
+            yield _Trouble(MemoryError(str(error)) if isinstance(error, MemoryError) else error)
 
 
 def empty_bytes(count: int) -> Tensor:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -63,6 +64,13 @@ def test_too_little_memory_is_said_in_one_sentence() -> None:
     told = r"^not enough memory \(DefaultCPUAllocator: .* allocate \d+ bytes\): lower train.batch"
     with pytest.raises(TrainingError, match=told), memory_told():
         torch.empty(1 << 55, dtype=torch.uint8)
+    with pytest.raises(TrainingError, match=r"\(Unable to allocate 32.0 PiB .*\): "), memory_told():
+        np.empty(1 << 55, np.uint8)
+    with (
+        pytest.raises(TrainingError, match=r"^not enough memory \(of this machine\)"),
+        memory_told(),
+    ):
+        b" " * (1 << 60)
     with pytest.raises(RuntimeError, match="must match"), memory_told():
         torch.ones(2) + torch.ones(3)
 

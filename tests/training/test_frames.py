@@ -62,6 +62,16 @@ def test_what_is_no_mp4_is_refused(content: bytes) -> None:
         StoredVideo(content)
 
 
+def test_frames_without_a_size_are_refused() -> None:
+    content = bytearray(encode(draw_motion("left", 5, 0)))
+    # Width and height stand 28 bytes behind the name of the entry.
+    at = content.index(b"avc1", content.index(b"stsd")) + 28
+    assert content[at : at + 4] == bytes([0, 64, 0, 48])
+    content[at : at + 2] = bytes(2)
+    with pytest.raises(VideoError, match="an mp4 whose frames are 0x48"):
+        StoredVideo(bytes(content))
+
+
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "other.mp4").write_bytes(encode(draw_motion("left", 5, 0)))
     playlist = f"ffconcat version 1.0\nfile {tmp_path}/other.mp4\n"

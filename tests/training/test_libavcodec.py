@@ -64,6 +64,20 @@ def test_planes_are_those_that_pyav_gives(
     assert len(set(np.frombuffer(direct, np.uint8).tolist())) > 50
 
 
+def test_a_packet_that_waits_at_the_end_is_decoded() -> None:
+    # At a key frame the decoder of HEVC gives what it held back: more than one frame of a packet.
+    hevc = "log-level=none:keyint=24:min-keyint=24:bframes=4:radl=2:open-gop=0:scenecut=0"
+    video = StoredVideo(
+        encode(draw_motion("left", 48, 1), codec="libx265", **{"x265-params": hevc})
+    )
+    together = np.zeros((48, BYTES), np.uint8)
+    video.planes(range(48), PART)(together)
+    for number in range(48):
+        alone = np.zeros((1, BYTES), np.uint8)
+        video.planes([number], PART)(alone)
+        np.testing.assert_array_equal(alone[0], together[number])
+
+
 def test_frames_that_share_a_packet_are_all_taken() -> None:
     content = encode(draw_motion("left", 24, 1), codec="libsvtav1")
     told = []

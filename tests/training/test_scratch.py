@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from formats.storage import StorageError
 from training.scratch import own_scratch, scratch_of
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +142,52 @@ def test_a_folder_that_may_be_another_users_is_left_alone(
     assert os.path.lexists(shared)
     assert trap != "link" or not any((tmp_path / "elsewhere").iterdir())
     assert trap != "open" or not any(shared.iterdir())
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_what_a_link_leads_to_is_not_cleared_away(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: str
+) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", count)
+    victim = tmp_path / "victim"
+    victim.mkdir(0o700)
+    for name in (".held", "thesis"):
+        (victim / name).touch()
+    (place / "tagreel-evil.tmp").symlink_to(victim)
+    (place / "tagreel-left.tmp").mkdir(0o700)
+    (place / "tagreel-left.tmp" / ".held").touch()
+    (place / "tagreel-left.tmp" / "inside").symlink_to(victim)
+    with own_scratch():
+        assert not (place / "tagreel-left.tmp").exists()
+    assert sorted(path.name for path in victim.iterdir()) == [".held", "thesis"]
+    (place / "tagreel-evil.tmp").unlink()
+
+
+def test_a_forked_process_that_ends_does_not_take_the_folder_along(place: Path) -> None:
+    script = """
+import os, sys
+from training.scratch import own_scratch
+with own_scratch() as folder:
+    child = os.fork()
+    if not child:
+        sys.exit(0)
+    os.waitpid(child, 0)
+    print(os.path.isdir(folder))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_a_place_that_is_gone_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, count: str
+) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", count)
+    monkeypatch.setattr(tempfile, "tempdir", str(place / "gone"))
+    with pytest.raises(StorageError, match=r"gone: takes no temporary files: .* clips\.scratch="):
+        own_scratch().__enter__()
 
 
 def test_many_that_come_and_go_at_once_never_lose_what_they_hold(place: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import IterableDataset
@@ -51,6 +52,10 @@ def damaged() -> None:
     raise VideoError("shard: clip c: damaged")
 
 
+def enormous() -> None:
+    np.empty(1 << 55, np.uint8)
+
+
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -62,6 +67,13 @@ def test_what_a_worker_cannot_make_is_raised_in_its_turn_as_it_was(workers: int)
     with pytest.raises(VideoError) as caught:
         next(items)
     assert str(caught.value) == "shard: clip c: damaged"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_worker_that_lacks_memory_says_so(workers: int) -> None:
+    items = made_by(Broken(enormous), workers, remote=False)
+    with pytest.raises(MemoryError, match="Unable to allocate 32.0 PiB"):
+        list(items)
 
 
 def test_a_worker_that_is_killed_is_told_in_one_line() -> None:
