@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from formats.storage import StorageError
+from formats.storage import StorageError, scratch_place
 from training.ranks import local_rank
 
 _HELD = ".held"
@@ -50,18 +50,18 @@ def scratch_of(owner: object) -> str:
 
 def _held() -> tuple[Path, int]:
     """A folder and the open file that holds it."""
-    root = Path(tempfile.gettempdir())
+    root = Path(scratch_place())
+    for left in root.glob("tagreel-*.tmp"):
+        _remove_unless_held(left, mine=False)
+    name = _common_name()
     try:
-        for left in root.glob("tagreel-*.tmp"):
-            _remove_unless_held(left, mine=False)
-        name = _common_name()
-        held = _hold(root / name) if name else None
-        if held is not None:
+        if name and (held := _hold_common(root / name)) is not None:
             return root / name, held
         while True:
             folder = Path(tempfile.mkdtemp(".tmp", "tagreel-", root))
-            if (held := _hold(folder, mine=True)) is not None:
-                return folder, held
+            with _removed_if_refused(folder):
+                if (held := _hold(folder)) is not None:
+                    return folder, held
     except OSError as error:
         raise StorageError(
             f"{root}: takes no temporary files: {error}; TMPDIR=FOLDER or clips.scratch=FOLDER "
@@ -82,52 +82,68 @@ def _common_name() -> str:
     return f"tagreel-{os.getuid()}-{parent}-{begun}.tmp"
 
 
-def _hold(folder: Path, *, mine: bool = False) -> int | None:
-    """An open file that keeps a folder from being removed.
-
-    None if it is not there any more, or, unless it is known to be `mine`, not this user's alone.
-    """
+def _hold_common(folder: Path) -> int | None:
+    """As `_hold`; None where the folder is not this user's alone: its name can be guessed."""
     while True:
-        if not mine:
-            try:
-                folder.mkdir(0o700, exist_ok=True)
-            except FileExistsError:
+        try:
+            folder.mkdir(0o700, exist_ok=True)
+            with _opened(folder) as place:
+                facts = os.fstat(place)
+            if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077:
+                # Where modes are ignored it was made just now, in vain.
+                folder.rmdir()
                 return None
-        with _opened(folder) as place:
-            # Its name can be guessed: it may be a trap of another user's.
-            if place is None or not (mine or _is_private(place)):
-                return None
-            try:
-                held = os.open(_HELD, _OPEN | os.O_CREAT, 0o600, dir_fd=place)
-            except FileNotFoundError:
-                continue  # Removed just now.
-            except OSError:
-                with suppress(OSError):
-                    folder.rmdir()  # Else nobody could remove it later.
-                raise
-            fcntl.flock(held, fcntl.LOCK_SH)
-            if _is_there(place, held):
+        except FileNotFoundError:
+            if folder.parent.is_dir():
+                continue  # Another process removed it just now.
+            raise
+        except OSError:
+            return None
+        with _removed_if_refused(folder):
+            if (held := _hold(folder)) is not None:
                 return held
-            os.close(held)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[int | None]:
-    """The folder itself and not what a link of its name leads to."""
+def _removed_if_refused(folder: Path) -> Iterator[None]:
+    """Remove a folder that cannot be held, for later nobody could; not one in use by others."""
     try:
-        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        yield None
-        return
+        yield
+    except OSError:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+def _hold(folder: Path) -> int | None:
+    """An open file that keeps a folder from being removed; None if that was done just now."""
+    try:
+        with _opened(folder) as place:
+            held = os.open(_HELD, _OPEN | os.O_CREAT, 0o600, dir_fd=place)
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH)
+                there = _is_there(place, held)
+            except OSError:
+                # A disk without locks.
+                os.close(held)
+                os.unlink(_HELD, dir_fd=place)
+                raise
+            if there:
+                return held
+            os.close(held)
+            return None
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """The folder itself and not what a link of its name leads to."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield place
     finally:
         os.close(place)
-
-
-def _is_private(place: int) -> bool:
-    facts = os.fstat(place)
-    return facts.st_uid == os.getuid() and not stat.S_IMODE(facts.st_mode) & 0o077
 
 
 def _is_there(place: int, held: int) -> bool:
@@ -150,25 +166,22 @@ def _leave(folder: Path, held: int, process: int) -> None:
 
 def _remove_unless_held(folder: Path, *, mine: bool) -> None:
     """Remove a folder that no process holds, as when all were killed."""
-    with _opened(folder) as place:
-        if place is None or not (mine or os.fstat(place).st_uid == os.getuid()):
-            return
-        try:
+    try:
+        with _opened(folder) as place:
+            if not (mine or os.fstat(place).st_uid == os.getuid()):
+                return
             held = os.open(_HELD, _OPEN, dir_fd=place)
-        except OSError:
-            return  # Made by something else, or removed just now.
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_there(place, held):
-                _empty(place)
-                folder.rmdir()
-        except OSError:
-            return  # Somebody holds it, or began anew in it.
-        finally:
-            os.close(held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_there(place, held):
+                    _remove(folder, place)
+            finally:
+                os.close(held)
+    except OSError:
+        return  # Somebody holds it, or has it removed, or it was made by something else.
 
 
-def _empty(place: int) -> None:
+def _remove(folder: Path, place: int) -> None:
     # Relative to the open folder: a name may lead elsewhere by now.
     for name in os.listdir(place):
         if name == _HELD:
@@ -179,3 +192,8 @@ def _empty(place: int) -> None:
             os.unlink(name, dir_fd=place)
     # Last: who comes now waits for the lock, finds this file gone and begins anew.
     os.unlink(_HELD, dir_fd=place)
+    try:
+        folder.rmdir()
+    except OSError:
+        # Somebody began anew, or a worker that lives still writes: one that comes later removes it.
+        os.close(os.open(_HELD, _OPEN | os.O_CREAT, 0o600, dir_fd=place))

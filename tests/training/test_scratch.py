@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,13 +136,14 @@ def test_a_folder_that_may_be_another_users_is_left_alone(
         shared.touch()
     else:
         shared.mkdir()
+        (shared / "theirs").touch()
         shared.chmod(0o777)
     with own_scratch() as folder:
         assert Path(folder) != shared
         assert Path(folder).is_dir()
     assert os.path.lexists(shared)
     assert trap != "link" or not any((tmp_path / "elsewhere").iterdir())
-    assert trap != "open" or not any(shared.iterdir())
+    assert trap != "open" or [path.name for path in shared.iterdir()] == ["theirs"]
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
@@ -188,6 +190,56 @@ def test_a_place_that_is_gone_is_named(
     monkeypatch.setattr(tempfile, "tempdir", str(place / "gone"))
     with pytest.raises(StorageError, match=r"gone: takes no temporary files: .* clips\.scratch="):
         own_scratch().__enter__()
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_where_no_more_files_can_be_opened_nothing_is_left(place: Path, count: str) -> None:
+    script = """
+import os, resource
+from formats.storage import StorageError
+from training.scratch import own_scratch
+used = len(os.listdir("/proc/self/fd")) - 1
+for more in range(4):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + more, 4096))
+    try:
+        with own_scratch():
+            pass
+    except StorageError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "LOCAL_WORLD_SIZE": count}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "takes no temporary files: [Errno 24] Too many open files" in done.stdout
+    # With the last one it could be held, and not be opened to be removed: that is for later.
+    with own_scratch():
+        pass
+    assert list(place.iterdir()) == []
+
+
+def test_what_a_worker_writes_while_its_folder_goes_is_removed_later(place: Path) -> None:
+    script = """
+import os, time
+from pathlib import Path
+from training.scratch import own_scratch
+for _ in range(40):
+    with own_scratch() as folder:
+        if not os.fork():
+            for number in range(100000):
+                try:
+                    (Path(folder) / str(number)).touch()
+                except FileNotFoundError:
+                    os._exit(0)
+        time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
+    until = time.monotonic() + 60
+    while list(place.iterdir()) and time.monotonic() < until:
+        with own_scratch():
+            pass
+    assert list(place.iterdir()) == []
 
 
 def test_many_that_come_and_go_at_once_never_lose_what_they_hold(place: Path) -> None:
