@@ -43,6 +43,18 @@ def holder(**environment: str) -> "subprocess.Popen[str]":
     )
 
 
+def ran(script: str, **environment: str) -> str:
+    """What a script prints, run in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def said(process: "subprocess.Popen[str]") -> Path:
     assert process.stdout
     return Path(process.stdout.readline().strip())
@@ -175,9 +187,7 @@ with own_scratch() as folder:
     os.waitpid(child, 0)
     print(os.path.isdir(folder))
 """
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "True\n"
+    assert ran(script) == "True\n"
     assert list(place.iterdir()) == []
 
 
@@ -206,12 +216,8 @@ for more in range(4):
     except StorageError as error:
         print(error)
 """
-    command = [sys.executable, "-c", script]
-    environment = {**os.environ, "LOCAL_WORLD_SIZE": count}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    assert "takes no temporary files: [Errno 24] Too many open files" in done.stdout
+    told = ran(script, LOCAL_WORLD_SIZE=count)
+    assert "takes no temporary files: [Errno 24] Too many open files" in told
     # With the last one it could be held, and not be opened to be removed: that is for later.
     with own_scratch():
         pass
@@ -236,7 +242,7 @@ for _ in range(20):
         time.sleep(0.002)
     os.waitpid(child, 0)
 """
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    ran(script)
     with own_scratch():
         pass
     assert list(place.iterdir()) == []
