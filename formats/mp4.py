@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_INDEX_BYTES = 16 << 20
+_HEADER = struct.Struct(">I4s")
 _CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
 
@@ -48,17 +49,24 @@ def boxes(content: bytes, *, into: frozenset[bytes] = frozenset()) -> Iterator[t
 
     One that is cut ends there with what there is.
     """
-    position = 0
-    while position + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, position)
-        if length < 8:
+    # Without recursion: a stranger's may lie in each other a million times.
+    position, end = 0, len(content)
+    around: list[tuple[int, int]] = []
+    while True:
+        while position + 8 <= end:
+            length, kind = _HEADER.unpack_from(content, position)
+            if length < 8:
+                break
+            behind = position + length
+            if kind in into:
+                around.append((behind, end))
+                position, end = position + 8, min(behind, end)
+            else:
+                yield kind, content[position + 8 : behind if behind < end else end]
+                position = behind
+        if not around:
             return
-        inner = content[position + 8 : position + length]
-        if kind in into:
-            yield from boxes(inner, into=into)
-        else:
-            yield kind, inner
-        position += length
+        position, end = around.pop()
 
 
 def _index(path: str) -> bytes:

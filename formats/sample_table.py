@@ -6,7 +6,7 @@ twentieth of its cost. Memory is some 50 bytes per frame, and an index above 16 
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,7 @@ _VISUAL_BYTES = 78
 """Of a sample entry's fixed part, behind its own size and name."""
 
 
-@dataclass(frozen=True)
-class SampleTable:
+class SampleTable(NamedTuple):
     """The packets of a video track, in the order in which they are decoded."""
 
     codec: str
@@ -51,8 +50,15 @@ class SampleTable:
     """Ticks at which a frame is shown; the first that is not cut off by an edit list is at 0 or
     later."""
     key_N: Bools
-    shown_N: Bools
-    """False for what an edit list cuts off."""
+    shown: tuple[int, int]
+    """[from, to) which ticks frames are shown; the edit list cuts off the others."""
+    steady: bool
+    """Known to be shown whole and in the order of its packets."""
+
+    @property
+    def shown_N(self) -> Bools:
+        """False for what the edit list cuts off."""
+        return (self.pts_N >= self.shown[0]) & (self.pts_N < self.shown[1])
 
 
 def read_sample_table(read: Read, size: int) -> SampleTable:
@@ -130,30 +136,42 @@ def _table(track: Box, movie_timescale: int, size: int) -> SampleTable:
     count = len(sizes_N)
     if not count:
         raise Mp4Error("an mp4 without a frame")
-    offset_N = _offsets(track, sizes_N)
+    offset_N, end_of_last = _offsets(track, sizes_N)
     # Only wide offsets can be below 0, as numbers too large for 63 bits.
-    if int((offset_N + sizes_N).max()) > size or (b"co64" in track and int(offset_N.min()) < 0):
+    if end_of_last > size or (b"co64" in track and int(offset_N.min()) < 0):
         raise Mp4Error("a frame lies outside of the file")
-    pts_N = _decoding_times(track[b"stts"], count)
+    pts_N, steady = _decoding_times(track[b"stts"], count)
     if b"ctts" in track:
-        pts_N += _expand(track[b"ctts"], count)
-    key_N = np.full(count, b"stss" not in track)
-    if b"stss" in track:
-        keys = _array(track[b"stss"], ">u4", 4) - 1
-        if len(keys) and not 0 <= int(keys.min()) <= int(keys.max()) < count:
-            raise Mp4Error("a key frame that is not there")
-        key_N[keys] = True
+        pts_N, steady = pts_N + _expand(track[b"ctts"], count), False
     timescale = _timescale(track[b"mdhd"])
     start, end, late = _edit(track, timescale / movie_timescale)
+    later = late - start
     return SampleTable(
         *_codec(track[b"stsd"]),
         timescale,
         offset_N,
         sizes_N,
-        pts_N + (late - start) if late or start else pts_N,
-        key_N,
-        (pts_N >= start) & (pts_N < end),
+        pts_N + later if later else pts_N,
+        _keys(track, count),
+        (start + later, end + later),
+        steady and start <= 0 and end > int(pts_N[-1]),
     )
+
+
+def _keys(track: Box, count: int) -> Bools:
+    """Which frames are key frames: those that are listed, or all where there is no list."""
+    key_N = np.zeros(count, np.bool_)
+    if b"stss" not in track:
+        key_N[:] = True
+        return key_N
+    (listed,) = struct.unpack_from(">I", track[b"stss"], 4)
+    # The first has number 1, and without a sign 0 becomes one that is never there.
+    keys = np.frombuffer(track[b"stss"], ">u4", listed, 8) - np.uint32(1)
+    try:
+        key_N[keys] = True
+    except IndexError as error:
+        raise Mp4Error("a key frame that is not there") from error
+    return key_N
 
 
 def _array(box: bytes, dtype: str, at: int) -> Ints:
@@ -173,14 +191,15 @@ def _sizes(box: bytes, file_bytes: int) -> Ints:
     return sizes_N
 
 
-def _offsets(track: Box, sizes_N: Ints) -> Ints:
-    """Where frames lie: chunk by chunk, one behind the other within a chunk."""
+def _offsets(track: Box, sizes_N: Ints) -> tuple[Ints, int]:
+    """Where frames lie: chunk by chunk, one behind the other within a chunk; where they all end."""
     wide = b"co64" in track
     chunk_C = _array(track[b"co64" if wide else b"stco"], ">u8" if wide else ">u4", 4)
-    before_N: Ints = np.cumsum(sizes_N) - sizes_N
+    after_N: Ints = np.cumsum(sizes_N)
+    before_N = after_N - sizes_N
     if len(chunk_C) == 1:
         # As in a video without sound: all frames follow each other.
-        return chunk_C + before_N
+        return before_N + chunk_C, int(after_N[-1]) + int(chunk_C[0])
     (runs,) = struct.unpack_from(">I", track[b"stsc"], 4)
     table = np.frombuffer(track[b"stsc"], ">u4", 3 * runs, 8).reshape(-1, 3).astype(np.int64)
     first = table[:, 0] - 1
@@ -194,18 +213,19 @@ def _offsets(track: Box, sizes_N: Ints) -> Ints:
     first_of_chunk_C = np.cumsum(per_chunk_C) - per_chunk_C
     filled = per_chunk_C > 0
     base_N: Ints = np.repeat(before_N[first_of_chunk_C[filled]], per_chunk_C[filled])
-    return start_N + before_N - base_N
+    offset_N = start_N + before_N - base_N
+    return offset_N, int((offset_N + sizes_N).max())
 
 
-def _decoding_times(box: bytes, count: int) -> Ints:
-    """Ticks at which frames are decoded."""
+def _decoding_times(box: bytes, count: int) -> tuple[Ints, bool]:
+    """Ticks at which frames are decoded, and whether each is known to come after the other."""
     runs, length, ticks = struct.unpack_from(">III", box, 4)
     if runs == 1 and length >= count:
         steady_N: Ints = np.arange(count) * ticks
-        return steady_N
+        return steady_N, ticks > 0
     times_N: Ints = np.zeros(count, np.int64)
     np.cumsum(_expand(box, count)[:-1], out=times_N[1:])
-    return times_N
+    return times_N, False
 
 
 def _expand(box: bytes, count: int) -> Ints:

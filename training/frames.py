@@ -77,7 +77,7 @@ class StoredVideo:
         """Frames of the whole video, counted."""
         if not self.num_frames:
             raise VideoError("an mp4 without a frame")
-        first, last = self._packet_of_frame[[0, -1]].tolist()
+        first, last = self._packet_of_frame[0], self._packet_of_frame[-1]
         ticks = int(table.pts_N[last] - table.pts_N[first])
         self.fps = (self.num_frames - 1) * table.timescale / ticks if ticks else 1.0
         """Mean distance of its frames; 1 for a still."""
@@ -161,6 +161,10 @@ class StoredVideo:
         """(first, last) packet of each stretch that must be decoded for these frames."""
         packets = sorted(self._packet_of_frame[list(wanted)].tolist())
         starts = np.flatnonzero(self._start_N).tolist()
+        if packets[-1] - packets[0] == len(packets) - 1:
+            # Without a gap between them.
+            part = bisect.bisect_right(starts, packets[0])
+            return [(starts[part - 1] if part else 0, packets[-1])]
         runs: list[tuple[int, int]] = []
         before = -2
         for packet in packets:
@@ -206,7 +210,7 @@ def scaled(
 def _in_order(table: SampleTable) -> tuple[Ints, Ints, Bools]:
     """(packet of each frame, frame of each packet or -1, where decoding can begin)."""
     pts_N = table.pts_N
-    if table.shown_N.all() and (pts_N[1:] > pts_N[:-1]).all():
+    if table.steady:
         # As we store them: every packet is a frame, and they lie in the order of their times.
         every_N = np.arange(len(pts_N))
         return every_N, every_N, table.key_N

@@ -129,13 +129,15 @@ def _putter(
 ) -> Callable[[int, tuple[int, ...]], None]:
     """What writes the wanted part of the frame, of which `FOUND` gave this, to a row."""
     _, into_TN, (top, left, height, width), size = wanted
-    count, copy = height * width * 3 // 2, lib.av_image_copy_to_buffer
+    # Not checked at every call: they are of ctypes' own types already.
+    count, copy = height * width * 3 // 2, lib["av_image_copy_to_buffer"]
     flat = into_TN.dtype == np.uint8 and into_TN.strides[1] == 1 and into_TN.flags.writeable
     if not flat or into_TN.shape[1:] != (count,):
         raise ValueError(f"rows of {into_TN.shape} for {height}x{width}")
     if min(wanted.part) < 0 or top + height > size[0] or left + width > size[1]:
         raise ValueError(f"a part {wanted.part} of {size}")
-    start, line, row_count = into_TN.ctypes.data, into_TN.strides[0], len(into_TN)
+    line, row_count = into_TN.strides[0], len(into_TN)
+    start: int = into_TN.__array_interface__["data"][0]
     top_half, left_half, source, to = top // 2, left // 2, (c_void_p * 4)(), c_void_p()
     lines = c_void_p((frame_at.value or 0) + ffmpeg_abi.Frame.linesize_y.offset)
     # Made once: ctypes makes such objects of numbers at every call. Lines as far apart as the whole
@@ -144,7 +146,7 @@ def _putter(
     given = (to, c_int(count), source, lines, *form)
 
     def put(row: int, found: tuple[int, ...]) -> None:
-        y, u, v, y_line, u_line, v_line, wide, high, pixels, pts, *_ = found
+        y, u, v, y_line, u_line, v_line, wide, high, pixels, pts, _, _ = found
         if (high, wide) != size or pixels != _YUV420P:
             check(pts, ((high, wide), size), (_name(pixels), "yuv420p"))
         if not 0 <= row < row_count:
