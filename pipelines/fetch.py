@@ -10,6 +10,7 @@ grow between runs.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import apache_beam as beam
@@ -24,6 +25,7 @@ from pipelines.batches import on_pairs, read_counts, rows_of
 from pipelines.catalogs import catalog_folder
 from pipelines.engine import Engine, progress
 from pipelines.fetch_options import FetchOptions
+from pipelines.identity import split_piece
 from pipelines.joins import REJECTED, RETRY_LATER, FetchedVideo, JoinTables, latest_videos
 from pipelines.removal.strikes import purge_videos, taken_down_keys
 from pipelines.run import Job, JobError, Outcome
@@ -130,21 +132,33 @@ def plan_units(
 ) -> Iterator[FetchUnit]:
     """Cut a bucket's matches that have no final fate into units, in order of their keys."""
     known = latest_videos(tables[TABLE])
-    rows = rows_of(tables[match.TABLE], MatchRow)
+    matches = rows_of(tables[match.TABLE], MatchRow)
     by_status: dict[str, list[MatchRow]] = {"": [], RETRY_LATER: [], REJECTED: []}
-    for row in sorted(rows, key=lambda row: row.row_key):
+    for row in sorted(matches, key=lambda row: row.row_key):
         if row.taken_down:
             continue
         video = known.get(row.row_key)
         if video is None or video.status == RETRY_LATER or _is_retried(video, options):
             by_status[video.status if video else ""].append(row)
-    progress.advance(len(rows) - sum(map(len, by_status.values())))
+    progress.advance(len(matches) - sum(map(len, by_status.values())))
     # Videos that were tried before come in units of their own: if nothing changes for any of them,
     # nothing is written, and the stages that follow have nothing to do.
-    for group in by_status.values():
-        size = options.videos_per_part
-        for start in range(0, len(group), size):
-            yield _unit(group[start : start + size], known)
+    for rows in by_status.values():
+        for unit in _together(rows, options.videos_per_part):
+            yield _unit(unit, known)
+
+
+def _together(rows: list[MatchRow], size: int) -> Iterator[list[MatchRow]]:
+    """Up to `size` rows in their order; more only of one source, which is downloaded per unit."""
+    unit: list[MatchRow] = []
+    for _, pieces in groupby(rows, key=lambda row: split_piece(row.uri)[0]):
+        source = list(pieces)
+        if unit and len(unit) + len(source) > size:
+            yield unit
+            unit = []
+        unit += source
+    if unit:
+        yield unit
 
 
 def _is_retried(video: FetchedVideo, options: FetchOptions) -> bool:

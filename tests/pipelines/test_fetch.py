@@ -10,6 +10,7 @@ from formats.tables import MatchRow, VideoRow, read_rows, write_rows
 from formats.video import encode_frames
 from pipelines.fetch import plan_units, run
 from pipelines.fetch_options import FetchOptions
+from pipelines.identity import split_piece
 from pipelines.joins import latest_videos
 from pipelines.match import row_key
 from pipelines.options import Options, RunOptions
@@ -92,6 +93,35 @@ def test_nothing_is_planned_for_what_is_done(catalog: Path, tmp_path: Path) -> N
     job = make_job(catalog, tmp_path)
     run(job)
     assert list(plan_units(0, tables_of(job), job.options.fetch)) == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sizes"),
+    [
+        ((1, 1, 1, 1, 1), {1, 2}),
+        ((2, 2, 2), {2}),
+        ((5, 1, 3, 1), {1, 2, 3, 5}),
+        ((1000,), {1000}),
+    ],
+)
+def test_pieces_of_one_source_are_never_parted(
+    tmp_path: Path, pieces: tuple[int, ...], sizes: set[int]
+) -> None:
+    uris = [
+        f"{source}.mp4#t={second},{second + 1}"
+        for source, count in enumerate(pieces)
+        for second in range(count)
+    ]
+    rows = [MatchRow(row_key(uri), uri, uri, ("yoga",), ("yoga",)) for uri in reversed(uris)]
+    write_rows(str(tmp_path / "matches" / "part-00000-of-00001.parquet"), rows, MatchRow)
+    options = FetchOptions(videos_per_part=2)
+    job = Job(tmp_path, "kinetics", Options(run=RunOptions(buckets=1), fetch=options))
+    units = list(plan_units(0, tables_of(job), options))
+    planned = [[split_piece(row.uri)[0] for row in unit.matches] for unit in units]
+    assert sorted(row.uri for unit in units for row in unit.matches) == sorted(uris)
+    assert sum(len(set(sources)) for sources in planned) == len(pieces)
+    assert {len(sources) for sources in planned} <= sizes
+    assert all(len(sources) <= 2 or len(set(sources)) == 1 for sources in planned)
 
 
 def test_a_unit_fetched_twice_leaves_the_same_bytes(catalog: Path, tmp_path: Path) -> None:
