@@ -74,7 +74,7 @@ def read_sample_table(read: Read, size: int) -> SampleTable:
         movie = _movie(read, size)
         track = _video_track(movie)
         table = _table(track, _movie_timescale(movie), size)
-    except (KeyError, struct.error, ValueError, OverflowError, StopIteration) as error:
+    except (LookupError, struct.error, ValueError, ArithmeticError, StopIteration) as error:
         raise Mp4Error(f"its index is damaged: {error!r}") from error
     return table
 
