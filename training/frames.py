@@ -161,7 +161,7 @@ class StoredVideo:
         """(first, last) packet of each stretch that must be decoded for these frames."""
         packets = sorted(self._packet_of_frame[list(wanted)].tolist())
         starts = np.flatnonzero(self._start_N).tolist()
-        if packets[-1] - packets[0] == len(packets) - 1:
+        if packets and packets[-1] - packets[0] == len(packets) - 1:
             # Without a gap between them.
             part = bisect.bisect_right(starts, packets[0])
             return [(starts[part - 1] if part else 0, packets[-1])]
