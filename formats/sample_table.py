@@ -28,6 +28,8 @@ _CODECS = {
     b"hev1": ("hevc", b"hvcC"),
     b"av01": ("libdav1d", b"av1C"),
 }
+_FOREVER = 1 << 62
+"""Ticks; twice as many are still a number of 64 bits."""
 _VISUAL_BYTES = 78
 """Of a sample entry's fixed part, behind its own size and name."""
 
@@ -146,6 +148,8 @@ def _table(track: Box, movie_timescale: int, size: int) -> SampleTable:
     timescale = _timescale(track[b"mdhd"])
     start, end, late = _edit(track, timescale / movie_timescale)
     later = late - start
+    if abs(later) >= _FOREVER:
+        raise Mp4Error("an edit list far outside of the video")
     return SampleTable(
         *_codec(track[b"stsd"]),
         timescale,
@@ -185,7 +189,8 @@ def _sizes(box: bytes, file_bytes: int) -> Ints:
     same, count = struct.unpack_from(">II", box, 4)
     if not same:
         return _array(box, ">u4", 8)
-    if same * count > file_bytes:
+    if same * count > file_bytes or count > MAX_INDEX_BYTES // 4:
+        # No more either than an index can list one by one.
         raise Mp4Error("more frames than the file has bytes for")
     sizes_N: Ints = np.full(count, same, np.int64)
     return sizes_N
@@ -253,7 +258,7 @@ def _edit(track: Box, ticks: float) -> tuple[int, int, int]:
 
     `ticks` is how many of the track's make one of the movie's.
     """
-    start, end, late, pieces = 0, 1 << 62, 0, 0
+    start, end, late, pieces = 0, _FOREVER, 0, 0
     for length, at, rate in _edits(track.get(b"elst")):
         if at == -1:
             late += round(length * ticks)

@@ -44,6 +44,8 @@ from pipelines.yields import (
 TABLE = "videos"
 _COUNTS = "counts.json"
 _OPTIONS = "options.json"
+_PIECES = 4
+"""Times `videos_per_part` that pieces of one source may be a unit: one worker stores them all."""
 # Options that decide where we look and how hard we try, not how a video is judged or stored.
 _MAY_CHANGE = {
     "sources",
@@ -149,14 +151,19 @@ def plan_units(
 
 
 def _together(rows: list[MatchRow], size: int) -> Iterator[list[MatchRow]]:
-    """Up to `size` rows in their order; more only of one source, which is downloaded per unit."""
+    """Up to `size` rows in their order, or `_PIECES` times as many of one source.
+
+    A source is downloaded for every unit that has a piece of it.
+    """
     unit: list[MatchRow] = []
     for _, pieces in groupby(rows, key=lambda row: split_piece(row.uri)[0]):
-        source = list(pieces)
-        if unit and len(unit) + len(source) > size:
-            yield unit
-            unit = []
-        unit += source
+        left = list(pieces)
+        while left:
+            source, left = left[: _PIECES * size], left[_PIECES * size :]
+            if unit and len(unit) + len(source) > size:
+                yield unit
+                unit = []
+            unit += source
     if unit:
         yield unit
 

@@ -58,8 +58,8 @@ class FetchOptions:
     downloads_per_unit: int = operational(4)  # type: ignore[assignment]
     """Videos of one unit that are under way at once, without those that only wait for a host."""
     videos_per_part: int = operational(64)  # type: ignore[assignment]
-    """Videos per unit of work: what a kill costs at most, and what one tar holds; more only where
-    they are pieces of one source."""
+    """Videos per unit of work: what a kill costs at most, and what one tar holds; four times as
+    many if all are pieces of one source."""
     stored_short_edge: int = 128
     """Pixels; videos are scaled down to this short edge, never up (paper 3.3: 128 x 171)."""
     max_fps: float = 30.0

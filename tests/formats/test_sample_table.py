@@ -183,6 +183,25 @@ def test_an_index_that_lies_is_refused_before_memory_is_taken(
         table(replaced(small, kind, at, number))
 
 
+def test_frames_of_one_size_cannot_be_more_than_an_index_can_list(small: bytes) -> None:
+    lying = replaced(replaced(small, b"stsz", 4, 1), b"stsz", 8, 1 << 23)
+    with pytest.raises(Mp4Error, match="more frames"):
+        read_sample_table(lambda at, length: lying[at : at + length], 1 << 24)
+
+
+def test_an_edit_that_would_leave_no_room_for_times_is_refused(small: bytes) -> None:
+    at, moov = small.index(b"elst") - 4, small.index(b"moov")
+    (old,) = struct.unpack_from(">I", small, at)
+    edit = struct.pack(">I4sIIQqi", 36, b"elst", 1 << 24, 1, (1 << 63) - 1024, -1, 0x10000)
+    changed = bytearray(small[:at] + edit + small[at + old :])
+    for kind in (b"moov", b"trak", b"edts"):
+        place = changed.index(kind, moov) - 4
+        (length,) = struct.unpack_from(">I", changed, place)
+        struct.pack_into(">I", changed, place, length + len(edit) - old)
+    with pytest.raises(Mp4Error, match="far outside of the video"):
+        table(bytes(changed))
+
+
 def test_boxes_in_boxes_are_read_however_deep(small: bytes) -> None:
     deep = b"".join(struct.pack(">I4s", (1 << 20) - 8 * n, b"mdia") for n in range(1 << 17))
     track = struct.pack(">I4s", 8 + len(deep), b"trak") + deep

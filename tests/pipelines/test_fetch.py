@@ -98,14 +98,15 @@ def test_nothing_is_planned_for_what_is_done(catalog: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("pieces", "sizes"),
     [
-        ((1, 1, 1, 1, 1), {1, 2}),
-        ((2, 2, 2), {2}),
-        ((5, 1, 3, 1), {1, 2, 3, 5}),
-        ((1000,), {1000}),
+        ((1, 1, 1, 1, 1), [1, 2, 2]),
+        ((2, 2, 2), [2, 2, 2]),
+        ((5, 3), [3, 5]),
+        ((8, 8), [8, 8]),
+        ((19,), [3, 8, 8]),
     ],
 )
-def test_pieces_of_one_source_are_never_parted(
-    tmp_path: Path, pieces: tuple[int, ...], sizes: set[int]
+def test_pieces_of_one_source_stay_together(
+    tmp_path: Path, pieces: tuple[int, ...], sizes: list[int]
 ) -> None:
     uris = [
         f"{source}.mp4#t={second},{second + 1}"
@@ -117,11 +118,10 @@ def test_pieces_of_one_source_are_never_parted(
     options = FetchOptions(videos_per_part=2)
     job = Job(tmp_path, "kinetics", Options(run=RunOptions(buckets=1), fetch=options))
     units = list(plan_units(0, tables_of(job), options))
-    planned = [[split_piece(row.uri)[0] for row in unit.matches] for unit in units]
     assert sorted(row.uri for unit in units for row in unit.matches) == sorted(uris)
-    assert sum(len(set(sources)) for sources in planned) == len(pieces)
-    assert {len(sources) for sources in planned} <= sizes
-    assert all(len(sources) <= 2 or len(set(sources)) == 1 for sources in planned)
+    assert sorted(len(unit.matches) for unit in units) == sizes
+    sources = [{split_piece(row.uri)[0] for row in unit.matches} for unit in units]
+    assert sum(map(len, sources)) == sum(-(-count // 8) for count in pieces)
 
 
 def test_a_unit_fetched_twice_leaves_the_same_bytes(catalog: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +48,9 @@ def encode(
         for array in frames_THWC:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
         container.mux(stream.encode())
+    # On a single core SVT-AV1 makes root's thread a real-time one, for good: nothing else would run
+    # beside it and the processes that it starts.
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return file.getvalue()
 
 

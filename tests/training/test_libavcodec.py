@@ -193,7 +193,7 @@ for _ in range(2):
     threading.Thread(target=read, daemon=True).start()
 time.sleep(0.5)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
 
 def test_a_codec_that_is_not_there_is_an_error() -> None:
