@@ -98,8 +98,8 @@ def write_report(folder: str) -> None:
 
 def _lead(summary: Summary) -> str:
     return (
-        f"{summary.labels_kept:,} labels, found by their hashtags in {summary.catalog_rows:,} "
-        "posts of public video. Dataset id "
+        f"{counted(summary.labels_kept, 'label')}, found by their hashtags in "
+        f"{counted(summary.catalog_rows, 'post')} of public video. Dataset id "
         f'<span class="id">{text(summary.dataset_id[:16])}</span>.'
     )
 

@@ -44,9 +44,12 @@ def _kept(labels: Sequence[LabelRow], summary: Summary, min_videos: int) -> dict
         empty = dict.fromkeys(("labels_note", "tail_plot", "share_plot"), "")
         return empty | {"labels_table": nothing}
     fifth = max(1, len(counts) // 5)
+    found, were = summary.labels_matched, "was" if summary.labels_matched == 1 else "were"
+    are = "is" if len(counts) == 1 else "are"
+    largest_hold = "largest holds" if fifth == 1 else f"{fifth:,} largest hold"
     note = (
-        f"{summary.labels_matched:,} seed labels were found in the catalog, {len(counts):,} are "
-        f"kept ({counted(min_videos, 'video')} or more). The {fifth:,} largest hold "
+        f"{counted(found, 'seed label')} {were} found in the catalog, {len(counts):,} {are} "
+        f"kept ({counted(min_videos, 'video')} or more). The {largest_hold} "
         f"{cumulative_shares(counts)[fifth]:.0%} of the videos; the median label has "
         f"{counts[len(counts) // 2]:,}. A video counts for each of its labels."
     )

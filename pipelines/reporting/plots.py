@@ -72,7 +72,8 @@ def draw_videos_per_label(videos: Sequence[int], *, min_videos: int) -> str:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        # Fewer ticks than two, too: else a single label has ranks between whole ones.
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("label, by rank")
         axes.set_ylabel("videos (log scale)")

@@ -49,6 +49,14 @@ def test_there_is_one_column_per_label_and_a_line_at_the_threshold():
     assert len(re.findall(r"stroke-dasharray", svg)) == 1
 
 
+@pytest.mark.parametrize("labels", [1, 2, 11])
+def test_ranks_are_whole_numbers(labels):
+    svg = draw_videos_per_label([7] * labels, min_videos=1)
+    marked = re.findall(r"<text[^>]*>([^<]*)<", svg)
+    ranks = marked[: marked.index("label, by rank")]
+    assert ranks and all(1 <= int(rank) <= labels for rank in ranks)
+
+
 def test_shares_are_of_the_largest_labels():
     assert cumulative_shares([1, 5, 4]) == [0.0, 0.5, 0.9, 1.0]
     assert cumulative_shares([2, 2]) == [0.0, 0.5, 1.0]
